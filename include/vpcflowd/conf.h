@@ -1,0 +1,156 @@
+/* conf: the configuration, read once, checked whole, then immutable.
+ *
+ * conf_load() reads the main file and every vpc.d/<name>.conf beside it (in name order) and gives a snapshot or the
+ * first error, with file, line, key and what was expected. conf_quick() makes the same snapshot from the command
+ * line's three settings. A snapshot is reference-counted: every job holds one, so that a reload never changes a
+ * payload half-way. conf_ref() and conf_unref() may be called from any thread; everything else is read-only.
+ */
+#ifndef VPCFLOWD_CONF_H
+#define VPCFLOWD_CONF_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "vpcflowd/format.h"
+#include "vpcflowd/slice.h"
+
+#define CONF_DEFAULT_PATH "/etc/vpcflowd/vpcflowd.conf"
+#define CONF_VPCS_MAX 4096
+#define CONF_COLLECTORS_MAX 64
+
+enum conf_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
+enum conf_transport { TRANSPORT_UDP, TRANSPORT_FILE };
+enum conf_fields { FIELDS_STANDARD, FIELDS_FULL, FIELDS_PROFILES };
+
+struct conf_list {
+    char **item;
+    size_t count;
+};
+
+struct conf_address {
+    struct sockaddr_storage addr; /* ss_family 0: unset */
+    socklen_t len;
+    char text[80]; /* as people write it */
+};
+
+/* Where a thing was set: for errors found when all is read. */
+struct conf_origin {
+    const char *file;
+    unsigned line;
+};
+
+#define CONF_MEMBER_COUNT(m) uint64_t m;
+#define CONF_MEMBER_SIZE(m) uint64_t m;
+#define CONF_MEMBER_DURATION(m) uint64_t m;
+#define CONF_MEMBER_BOOL(m) bool m;
+#define CONF_MEMBER_STRING(m) char *m;
+#define CONF_MEMBER_LIST(m) struct conf_list m;
+#define CONF_MEMBER_ADDRESS(m) struct conf_address m;
+#define CONF_MEMBER_IP(m) struct conf_address m;
+#define CONF_MEMBER_WORKERS(m) uint64_t m; /* auto is resolved: never 0 */
+#define CONF_MEMBER_LEVEL(m) enum conf_level m;
+#define CONF_MEMBER_TRANSPORT(m) enum conf_transport m;
+#define CONF_MEMBER_FIELDS(m) enum conf_fields m;
+#define CONF_MEMBER_FORMAT(m) struct format *m; /* NULL: version 2's default */
+#define CONF_MEMBER_LATER(m)
+
+
+/* The structs are spelt out by conf_options.def; gcc and clang expand OPTION per section below. */
+struct conf_daemon {
+#define OPTION(section, key, type, member, ...) CONF_DAEMON_##section(CONF_MEMBER_##type(member))
+#define CONF_DAEMON_daemon(x) x
+#define CONF_DAEMON_listener(x)
+#define CONF_DAEMON_collector(x)
+#define CONF_DAEMON_vpc(x)
+#define CONF_DAEMON_admin(x)
+#define CONF_DAEMON_spool(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_listener {
+#define OPTION(section, key, type, member, ...) CONF_LISTENER_##section(CONF_MEMBER_##type(member))
+#define CONF_LISTENER_daemon(x)
+#define CONF_LISTENER_listener(x) x
+#define CONF_LISTENER_collector(x)
+#define CONF_LISTENER_vpc(x)
+#define CONF_LISTENER_admin(x)
+#define CONF_LISTENER_spool(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_collector {
+    char *name;
+    struct conf_origin origin;
+    struct conf_address address; /* for udp; address_text is the path for file */
+#define OPTION(section, key, type, member, ...) CONF_COLLECTOR_##section(CONF_MEMBER_##type(member))
+#define CONF_COLLECTOR_daemon(x)
+#define CONF_COLLECTOR_listener(x)
+#define CONF_COLLECTOR_collector(x) x
+#define CONF_COLLECTOR_vpc(x)
+#define CONF_COLLECTOR_admin(x)
+#define CONF_COLLECTOR_spool(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_vpc {
+    char *name;
+    struct conf_origin origin;
+    bool is_default;       /* [vpc "default"]: takes what no other does */
+    uint32_t *collectors;  /* indexes into conf.collectors */
+    size_t collector_count;
+    uint32_t domain; /* observation_domain, resolved */
+#define OPTION(section, key, type, member, ...) CONF_VPC_##section(CONF_MEMBER_##type(member))
+#define CONF_VPC_daemon(x)
+#define CONF_VPC_listener(x)
+#define CONF_VPC_collector(x)
+#define CONF_VPC_vpc(x) x
+#define CONF_VPC_admin(x)
+#define CONF_VPC_spool(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf {
+    atomic_uint refs;
+    struct conf_daemon daemon;
+    struct conf_listener listener;
+    struct conf_collector *collectors;
+    size_t collector_count;
+    struct conf_vpc *vpcs; /* in the order they match: as read, "default" last */
+    size_t vpc_count;
+};
+
+struct conf_error {
+    char text[512]; /* "FILE:LINE: [section] key: what was wrong; what was expected" */
+};
+
+/* A new snapshot with one reference, or NULL with ret_err filled. */
+struct conf *conf_load(const char *path, struct conf_error *ret_err);
+
+struct conf_quick {
+    const char *listen;      /* HOST:PORT, or NULL with --read */
+    const char *collector;   /* udp://HOST:PORT or file:PATH; NULL with --print */
+    const char *exporter_ip; /* NULL only with --print and file: */
+    const char *format;      /* or NULL */
+};
+struct conf *conf_quick(const struct conf_quick *quick, struct conf_error *ret_err);
+
+struct conf *conf_ref(struct conf *conf);
+void conf_unref(struct conf *conf); /* NULL is allowed */
+
+/* What -t prints: the configuration as it was understood, defaults included, in the file's own syntax. */
+void conf_print(const struct conf *conf, FILE *out);
+
+/* Does `text` match `pattern` (* and ?, whole text)? */
+bool conf_glob(const char *pattern, struct slice text);
+
+/* "udp:127.0.0.1:4739" or "file:PATH" for logs. */
+const char *conf_transport_name(enum conf_transport transport);
+
+#endif

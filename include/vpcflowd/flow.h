@@ -1,0 +1,116 @@
+/* flow: one flow record, decoded, and the table of the fields it can have.
+ *
+ * The struct is made from flow_fields.def: one member a field, in the table's order, named m.SYMBOL. It is at once
+ * what the record parser fills and what libfixbuf encodes (export/ describes its layout to libfixbuf from the same
+ * table), so a value is written once. Strings are slices into the payload's text and live as long as it does.
+ *
+ * `present` says which fields have a value. Members of fields that are not present hold whatever they held before:
+ * a flow is reused from record to record and never cleared.
+ */
+#ifndef VPCFLOWD_FLOW_H
+#define VPCFLOWD_FLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vpcflowd/slice.h"
+
+enum field_id {
+#define FLOW_FIELD(sym, ...) FIELD_##sym,
+#include "vpcflowd/flow_fields.def"
+#undef FLOW_FIELD
+    FIELD_COUNT,
+    FIELD_UNKNOWN = 0xff /* a name that the table does not have: parsed over */
+};
+
+enum field_kind { KIND_U8, KIND_U16, KIND_U64, KIND_ADDR, KIND_TIME, KIND_ACTION, KIND_STATUS, KIND_DIRECTION, KIND_STR };
+enum field_carriage { CARRIAGE_FLOW, CARRIAGE_KEY, CARRIAGE_INTERFACE };
+
+/* An information element: IANA(n) from the registry, PRIVATE(n) under the configured enterprise number. */
+#define IANA(n) (n)
+#define PRIVATE(n) (0x10000 | (n))
+#define ELEMENT_IS_PRIVATE(e) (((e) & 0x10000) != 0)
+#define ELEMENT_NUMBER(e) ((e) & 0xffff)
+
+struct field_info {
+    const char *name; /* AWS's: "interface-id" */
+    uint8_t version;  /* of the flow-log format that brought it */
+    enum field_kind kind;
+    uint64_t limit; /* largest number, or fixed length in options records: see flow_fields.def */
+    enum field_carriage carriage;
+    uint32_t element;    /* IANA() or PRIVATE() */
+    uint32_t element_v6; /* for ADDR, else 0 */
+    uint16_t offset;     /* of the member in struct flow */
+    uint16_t size;       /* of the member */
+};
+
+extern const struct field_info field_table[FIELD_COUNT];
+
+/* FIELD_UNKNOWN if there is no such name. */
+enum field_id field_by_name(struct slice name);
+
+struct field_set {
+    uint64_t bits[2];
+};
+_Static_assert(FIELD_COUNT <= 128, "field_set has 128 bits");
+
+static inline void field_set_add(struct field_set *s, unsigned id)
+{
+    s->bits[id >> 6] |= UINT64_C(1) << (id & 63);
+}
+
+static inline bool field_set_has(const struct field_set *s, unsigned id)
+{
+    return (s->bits[id >> 6] >> (id & 63)) & 1;
+}
+
+static inline bool field_set_eq(const struct field_set *a, const struct field_set *b)
+{
+    return a->bits[0] == b->bits[0] && a->bits[1] == b->bits[1];
+}
+
+/* Values of ACTION are firewallEvent's (IE 233), values of DIRECTION flowDirection's (IE 61). */
+enum flow_action { ACTION_ACCEPT = 1, ACTION_REJECT = 3 };
+enum flow_direction { DIRECTION_INGRESS = 0, DIRECTION_EGRESS = 1 };
+enum flow_status { STATUS_OK = 1, STATUS_NODATA = 2, STATUS_SKIPDATA = 3 };
+
+struct flow_addr {
+    uint8_t family; /* 4 or 6 */
+    uint8_t pad[3];
+    uint32_t v4; /* host byte order */
+    uint8_t v6[16];
+};
+
+typedef uint8_t flow_type_U8;
+typedef uint16_t flow_type_U16;
+typedef uint64_t flow_type_U64;
+typedef uint64_t flow_type_TIME; /* milliseconds since 1970 */
+typedef struct flow_addr flow_type_ADDR;
+typedef uint8_t flow_type_ACTION;
+typedef uint8_t flow_type_STATUS;
+typedef uint8_t flow_type_DIRECTION;
+typedef struct slice flow_type_STR;
+
+struct flow {
+    struct {
+#define FLOW_FIELD(sym, name, version, kind, ...) flow_type_##kind sym;
+#include "vpcflowd/flow_fields.def"
+#undef FLOW_FIELD
+    } m;
+    struct field_set present;
+    bool times_in_ms; /* start and end came as milliseconds: --print gives back what came */
+
+    /* What export adds to the AWS fields; filled by flow_derive(). */
+    uint32_t ingress_interface; /* IE 10; 0 = not this side */
+    uint32_t egress_interface;  /* IE 14 */
+    uint32_t vrf;               /* IE 234: the VPC's observation domain */
+    uint8_t forwarding_status;  /* IE 89: 64 forwarded, 128 dropped */
+};
+
+/* A stable index for an interface: the id's hash in 31 bits, never 0, the same in every process. */
+uint32_t interface_index(struct slice interface_id);
+
+/* Fill the derived members of a flow whose fields are parsed. `index` is its interface's, or 0 if unknown. */
+void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain);
+
+#endif

@@ -1,0 +1,51 @@
+/* pipeline: one payload, top to bottom.
+ *
+ *     segments → base64 → inflate → unwrap → record → match → output
+ *
+ * One pipeline belongs to one worker thread and is reused from payload to payload: its inflater, its text buffers and
+ * its output keep their memory. A payload is all or nothing: until pipeline_run() returns 0 nothing of it has left.
+ */
+#ifndef VPCFLOWD_PIPELINE_H
+#define VPCFLOWD_PIPELINE_H
+
+#include "vpcflowd/conf.h"
+#include "vpcflowd/error.h"
+#include "vpcflowd/inflate.h"
+#include "vpcflowd/messages.h"
+#include "vpcflowd/output.h"
+
+#define PIPELINE_SAMPLES 4 /* rejected lines of one payload that are told word by word */
+#define PIPELINE_NESTING 4 /* payloads within payloads */
+
+struct reject_sample {
+    struct error why;
+    uint64_t line; /* 1 is the payload's first line or event */
+};
+
+struct batch {
+    struct error error;     /* kind ERROR_NONE: accepted */
+    uint64_t exported;      /* flows handed to the output */
+    uint64_t skipped;       /* NODATA, SKIPDATA, control messages' events */
+    uint64_t rejected;      /* lines that could not be read, or that no [vpc] takes (those are in unmatched too) */
+    uint64_t unmatched;
+    char log_group[128]; /* of the first unmatched or rejected line, for the log */
+    struct reject_sample samples[PIPELINE_SAMPLES];
+    unsigned sample_count;
+    struct messages messages;
+};
+
+struct pipeline;
+
+struct pipeline_settings {
+    enum inflate_backend inflate;
+    uint64_t max_inflated; /* bytes of text, all nesting levels of one payload together */
+};
+
+/* Takes over `output`. NULL if there is no memory. */
+struct pipeline *pipeline_new(const struct pipeline_settings *settings, struct output *output);
+void pipeline_free(struct pipeline *p);
+/* 0: ret_batch has the messages and counts. -1: ret_batch->error says why, and there is nothing to export. */
+int pipeline_run(struct pipeline *p, const struct conf *conf, const struct slice *segments, size_t count,
+                 struct batch *ret_batch);
+
+#endif

@@ -1,0 +1,23 @@
+/* record: one flow-log line → one flow.
+ *
+ * The hot loop. Pure, no allocation; strings of the flow are slices into the line. `-` is absent in any field, runs
+ * of spaces count as one. A value that its field cannot have rejects the line, never the payload.
+ */
+#ifndef VPCFLOWD_RECORD_H
+#define VPCFLOWD_RECORD_H
+
+#include "vpcflowd/flow.h"
+#include "vpcflowd/format.h"
+
+enum record_result {
+    RECORD_FLOW,    /* *flow is a flow */
+    RECORD_SKIPPED, /* NODATA or SKIPDATA, wherever log-status stands; or no log-status field and no addresses */
+    RECORD_REJECTED /* unreadable: ret_why says why, and counts where counts are the reason */
+};
+
+#define RECORD_STRING_MAX 1024 /* bytes of one text value; AWS's longest are ARNs of some 200 */
+
+enum record_result record_parse(const struct format *format, struct slice line, struct flow *flow,
+                                struct error *ret_why);
+
+#endif

@@ -1,0 +1,42 @@
+/* slice: bytes that somebody else owns.
+ *
+ * A slice points into a buffer (the worker's inflated text, a segment of a socket's input, a literal). It is
+ * valid as long as that buffer is, and never NUL-terminated. The members lie as libfixbuf's fbVarfield_t has
+ * them, so that a slice in a flow record is what libfixbuf encodes: export/encoder.c asserts it.
+ */
+#ifndef VPCFLOWD_SLICE_H
+#define VPCFLOWD_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct slice {
+    size_t len;
+    const char *ptr;
+};
+
+#define SLICE_LIT(s) ((struct slice){sizeof(s) - 1, (s)})
+#define SLICE_ARGS(s) (int)(s).len, (s).ptr /* for "%.*s" */
+
+static inline struct slice slice_of(const char *ptr, size_t len)
+{
+    return (struct slice){len, ptr};
+}
+
+static inline struct slice slice_str(const char *s)
+{
+    return (struct slice){strlen(s), s};
+}
+
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool slice_is(struct slice a, const char *s)
+{
+    return slice_eq(a, slice_str(s));
+}
+
+#endif

@@ -1,0 +1,45 @@
+#include "vpcflowd/flow.h"
+
+#include <stddef.h>
+
+const struct field_info field_table[FIELD_COUNT] = {
+#define FLOW_FIELD(sym, name, version, kind, limit, carriage, element, element_v6)                                     \
+    [FIELD_##sym] = {name,       version,                                                                              \
+                     KIND_##kind, limit,                                                                               \
+                     CARRIAGE_##carriage, element,                                                                     \
+                     element_v6, offsetof(struct flow, m.sym),                                                         \
+                     sizeof(((struct flow *)0)->m.sym)},
+#include "vpcflowd/flow_fields.def"
+#undef FLOW_FIELD
+};
+
+enum field_id field_by_name(struct slice name)
+{
+    for (unsigned i = 0; i < FIELD_COUNT; i++)
+        if (slice_is(name, field_table[i].name))
+            return (enum field_id)i;
+    return FIELD_UNKNOWN;
+}
+
+/* FNV-1a, 32 bits, folded to 31: interface indexes must be the same in every process and after every restart, and
+ * collectors show them signed. */
+uint32_t interface_index(struct slice interface_id)
+{
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < interface_id.len; i++)
+        h = (h ^ (uint8_t)interface_id.ptr[i]) * 16777619u;
+    h = (h >> 31) ^ (h & 0x7fffffffu);
+    return h == 0 ? 1 : h;
+}
+
+void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain)
+{
+    bool known = field_set_has(&flow->present, FIELD_FLOW_DIRECTION);
+
+    flow->ingress_interface = known && flow->m.FLOW_DIRECTION == DIRECTION_EGRESS ? 0 : index;
+    flow->egress_interface = known && flow->m.FLOW_DIRECTION == DIRECTION_INGRESS ? 0 : index;
+    flow->vrf = observation_domain;
+    flow->forwarding_status =
+        field_set_has(&flow->present, FIELD_ACTION) && flow->m.ACTION == ACTION_REJECT ? 128 : 64;
+}

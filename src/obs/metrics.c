@@ -1,0 +1,3 @@
+#include "vpcflowd/metrics.h"
+
+struct metrics metrics;
