@@ -1,8 +1,8 @@
 /* base64: RFC 4648, standard and URL alphabets alike, padding optional, white space between.
  *
- * Streaming: groups may be cut anywhere between calls. Output may lie over the input (in place), since it never
- * overtakes it. The end is strict: a single leftover digit, data behind padding, or bytes of no alphabet are
- * ERROR_MALFORMED.
+ * Streaming: groups may be cut anywhere between calls. Output may lie over the input (in place), since it
+ * never overtakes it: a byte is written as soon as its last digit is read. The end is strict: a single
+ * leftover digit, data behind padding, or bytes of no alphabet are ERROR_MALFORMED.
  */
 #ifndef VPCFLOWD_BASE64_H
 #define VPCFLOWD_BASE64_H
@@ -13,8 +13,8 @@
 #include "vpcflowd/slice.h"
 
 struct base64 {
-    uint32_t bits;  /* digits not yet written */
-    unsigned count; /* how many, 0 to 3 */
+    uint32_t bits;  /* the last digit's bits that no byte has yet */
+    unsigned count; /* digits of the open group, 0 to 3 */
     unsigned pads;  /* '=' seen */
     uint64_t taken; /* bytes read, for error messages */
 };

@@ -1,9 +1,10 @@
 /* conf: the configuration, read once, checked whole, then immutable.
  *
- * conf_load() reads the main file and every vpc.d/<name>.conf beside it (in name order) and gives a snapshot or the
- * first error, with file, line, key and what was expected. conf_quick() makes the same snapshot from the command
- * line's three settings. A snapshot is reference-counted: every job holds one, so that a reload never changes a
- * payload half-way. conf_ref() and conf_unref() may be called from any thread; everything else is read-only.
+ * conf_load() reads the main file and every vpc.d/<name>.conf beside it (in name order) and gives a snapshot
+ * or the first error, with file, line, key and what was expected. conf_quick() makes the same snapshot from
+ * the command line's three settings. A snapshot is reference-counted: every job holds one, so that a reload
+ * never changes a payload half-way. conf_ref() and conf_unref() may be called from any thread; everything
+ * else is read-only.
  */
 #ifndef VPCFLOWD_CONF_H
 #define VPCFLOWD_CONF_H
@@ -54,9 +55,14 @@ struct conf_origin {
 #define CONF_MEMBER_LEVEL(m) enum conf_level m;
 #define CONF_MEMBER_TRANSPORT(m) enum conf_transport m;
 #define CONF_MEMBER_FIELDS(m) enum conf_fields m;
-#define CONF_MEMBER_FORMAT(m) struct format *m; /* NULL: version 2's default */
+/* NULL: version 2's default. The text is as it was written, with single spaces: it has the unknown names too.
+ */
+#define CONF_MEMBER_FORMAT(m)                                                                                \
+    struct {                                                                                                 \
+        struct format *m;                                                                                    \
+        char *m##_text;                                                                                      \
+    };
 #define CONF_MEMBER_LATER(m)
-
 
 /* The structs are spelt out by conf_options.def; gcc and clang expand OPTION per section below. */
 struct conf_daemon {
@@ -101,8 +107,8 @@ struct conf_collector {
 struct conf_vpc {
     char *name;
     struct conf_origin origin;
-    bool is_default;       /* [vpc "default"]: takes what no other does */
-    uint32_t *collectors;  /* indexes into conf.collectors */
+    bool is_default;      /* [vpc "default"]: takes what no other does */
+    uint32_t *collectors; /* indexes into conf.collectors */
     size_t collector_count;
     uint32_t domain; /* observation_domain, resolved */
 #define OPTION(section, key, type, member, ...) CONF_VPC_##section(CONF_MEMBER_##type(member))
@@ -124,6 +130,7 @@ struct conf {
     size_t collector_count;
     struct conf_vpc *vpcs; /* in the order they match: as read, "default" last */
     size_t vpc_count;
+    struct conf_list files; /* what was read, in order; origins point into it */
 };
 
 struct conf_error {

@@ -1,12 +1,16 @@
 /* delivery: from a worker's messages to the collectors, and the word that they are safe.
  *
- * Belongs to the I/O thread. A shipment is one payload's messages; each exporter that has a part in it counts in
- * `pending`, and done() is called, once, when all of them have said that their part is safe (what that means for each
- * transport: docs/protocol.md, Delivery). done() may be called before ship() returns.
+ * Belongs to the I/O thread. A shipment is one payload's messages; each exporter that has a part in it counts
+ * in `pending`, and done() is called, once, when all of them have said that their part is safe (what that
+ * means for each transport: docs/protocol.md, Delivery). done() may be called before ship() returns.
  *
- * An exporter is one VPC towards one collector: a socket bound to the VPC's exporter_ip, a sequence number, an
- * observation domain, the interfaces it has seen, a template clock. It sends templates and options records before data,
- * again at every template_refresh, and new templates and interface names ahead of the data that needs them.
+ * An exporter is one VPC towards one collector: a socket bound to the VPC's exporter_ip, a sequence number,
+ * an observation domain, the interfaces it has seen, a template clock. It sends templates and options records
+ * before data, again at every template_refresh (UDP), and new templates and interface names ahead of the data
+ * that needs them.
+ *
+ * A collector that refuses messages, a network that is away, a full disk: the exporters concerned hold, say
+ * so in the log, and try again until it works. Their shipments stay pending for as long; nothing is dropped.
  */
 #ifndef VPCFLOWD_DELIVERY_H
 #define VPCFLOWD_DELIVERY_H
@@ -22,19 +26,24 @@ struct event_base;
 
 struct shipment {
     struct messages messages;
-    unsigned pending;
-    void (*done)(struct shipment *s); /* frees the shipment, or hands it on */
+    unsigned pending;      /* the delivery's, from ship() to done() */
+    struct shipment *next; /* the same */
+    /* Frees the shipment, or hands it on; must not call free() of the delivery. */
+    void (*done)(struct shipment *s);
     void *owner;
 };
 
 struct delivery;
 
 struct delivery_ops {
+    /* Takes the shipment until its done(). A shipment without messages for anyone is done at once. */
     void (*ship)(struct delivery *d, struct shipment *s);
-    /* Nothing is waiting to be sent. */
+    /* Nothing is waiting to be sent, or to be made safe. */
     bool (*idle)(const struct delivery *d);
     /* Call back once, from the loop, when idle() has become true; for shutdown. */
     void (*when_idle)(struct delivery *d, void (*callback)(void *arg), void *arg);
+    /* Closes everything. What is still pending is forgotten: its done() is never called, and the shipments
+     * are the caller's again. */
     void (*free)(struct delivery *d);
 };
 
@@ -42,11 +51,14 @@ struct delivery {
     const struct delivery_ops *ops;
 };
 
-/* All exporters of a configuration, sockets open and bound. NULL with ret_err: an address the host does not have names
- * the [vpc], the address, and what to do. */
+/* All exporters of a configuration, sockets open and bound. NULL with ret_err: an address the host does not
+ * have names the [vpc], the address, and what to do. */
 struct delivery *delivery_exporters(struct event_base *base, const struct conf *conf,
                                     struct template_registry *registry, struct error *ret_err);
-/* --print: text to a file descriptor, never blocking the loop longer than a write of PIPE_BUF bytes. */
-struct delivery *delivery_print(struct event_base *base, int fd, struct error *ret_err);
+/* --print: text to a file descriptor, which stays the caller's, in the order of ship(); never blocking the
+ * loop longer than a write of PIPE_BUF bytes. on_closed is called once, from the loop, when the reader has
+ * gone (EPIPE): nothing more can be done() then. SIGPIPE must be ignored. */
+struct delivery *delivery_print(struct event_base *base, int fd, void (*on_closed)(void *arg), void *arg,
+                                struct error *ret_err);
 
 #endif

@@ -1,11 +1,12 @@
 /* flow: one flow record, decoded, and the table of the fields it can have.
  *
- * The struct is made from flow_fields.def: one member a field, in the table's order, named m.SYMBOL. It is at once
- * what the record parser fills and what libfixbuf encodes (export/ describes its layout to libfixbuf from the same
- * table), so a value is written once. Strings are slices into the payload's text and live as long as it does.
+ * The struct is made from flow_fields.def: one member a field, in the table's order, named m.SYMBOL. It is at
+ * once what the record parser fills and what libfixbuf encodes (export/ describes its layout to libfixbuf
+ * from the same table), so a value is written once. Strings are slices into the payload's text and live as
+ * long as it does.
  *
- * `present` says which fields have a value. Members of fields that are not present hold whatever they held before:
- * a flow is reused from record to record and never cleared.
+ * `present` says which fields have a value. Members of fields that are not present hold whatever they held
+ * before: a flow is reused from record to record and never cleared.
  */
 #ifndef VPCFLOWD_FLOW_H
 #define VPCFLOWD_FLOW_H
@@ -23,14 +24,24 @@ enum field_id {
     FIELD_UNKNOWN = 0xff /* a name that the table does not have: parsed over */
 };
 
-enum field_kind { KIND_U8, KIND_U16, KIND_U64, KIND_ADDR, KIND_TIME, KIND_ACTION, KIND_STATUS, KIND_DIRECTION, KIND_STR };
+enum field_kind {
+    KIND_U8,
+    KIND_U16,
+    KIND_U64,
+    KIND_ADDR,
+    KIND_TIME,
+    KIND_ACTION,
+    KIND_STATUS,
+    KIND_DIRECTION,
+    KIND_STR
+};
 enum field_carriage { CARRIAGE_FLOW, CARRIAGE_KEY, CARRIAGE_INTERFACE };
 
 /* An information element: IANA(n) from the registry, PRIVATE(n) under the configured enterprise number. */
 #define IANA(n) (n)
 #define PRIVATE(n) (0x10000 | (n))
-#define ELEMENT_IS_PRIVATE(e) (((e) & 0x10000) != 0)
-#define ELEMENT_NUMBER(e) ((e) & 0xffff)
+#define ELEMENT_IS_PRIVATE(e) (((e)&0x10000) != 0)
+#define ELEMENT_NUMBER(e) ((e)&0xffff)
 
 struct field_info {
     const char *name; /* AWS's: "interface-id" */

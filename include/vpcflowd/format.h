@@ -1,7 +1,7 @@
 /* format: which field stands where in a flow-log line.
  *
- * Made once from the configuration's `format = ${version} ${account-id} …`, a header line, or version 2's default,
- * and then immutable. Never inferred from the `version` value, which real data gets wrong.
+ * Made once from the configuration's `format = ${version} ${account-id} …`, a header line, or version 2's
+ * default, and then immutable. Never inferred from the `version` value, which real data gets wrong.
  */
 #ifndef VPCFLOWD_FORMAT_H
 #define VPCFLOWD_FORMAT_H
@@ -9,21 +9,23 @@
 #include "vpcflowd/error.h"
 #include "vpcflowd/flow.h"
 
-#define FORMAT_FIELDS_MAX 128 /* the console allows each field once; this leaves room for ones we don't know */
+#define FORMAT_FIELDS_MAX                                                                                    \
+    128 /* the console allows each field once; this leaves room for ones we don't know */
 
 struct format {
     unsigned count;
     uint8_t field[FORMAT_FIELDS_MAX]; /* enum field_id, in the line's order */
     struct field_set has;
-    unsigned unknown;    /* how many names the table does not have */
-    bool is_default_v2;  /* the 14 fields in AWS's order: the record parser may take its short cut */
+    unsigned unknown;   /* how many names the table does not have */
+    bool is_default_v2; /* the 14 fields in AWS's order: the record parser may take its short cut */
 };
 
 /* The default 14 fields of version 2. */
 const struct format *format_default(void);
 
-/* From `${a} ${b}`, `a b` or `a,b`; runs of white space count as one. A name that the table does not have is kept
- * as FIELD_UNKNOWN and counted in `unknown`. Errors (ERROR_MALFORMED): no field at all, too many, one named twice. */
+/* From `${a} ${b}`, `a b` or `a,b`; runs of white space count as one. A name that the table does not have is
+ * kept as FIELD_UNKNOWN and counted in `unknown`. Errors (ERROR_MALFORMED): no field at all, too many, one
+ * named twice. */
 int format_parse(struct slice text, struct format *ret, struct error *ret_err);
 
 /* Is this line the header of an S3 file? Its first two words (or its only word) are field names. */

@@ -1,10 +1,12 @@
 /* framing: where payloads begin and end on a connection.
  *
- * The wire protocol's table (docs/protocol.md) as a state machine. Pure: it sees bytes once, in any cut, and says
- * what ended where; it keeps no copy of them. The connection keeps the bytes since the last event (in an evbuffer)
- * and, at FRAMING_PAYLOAD, drains `skip` bytes, moves `length` bytes to the job, and drains `trail` bytes.
+ * The wire protocol's table (docs/protocol.md) as a state machine. Pure: it sees bytes once, in any cut, and
+ * says what ended where; it keeps no copy of them. The connection keeps the bytes since the last event (in an
+ * evbuffer) and, at FRAMING_PAYLOAD, drains `skip` bytes, moves `length` bytes to the job, and drains `trail`
+ * bytes.
  *
- * The result never depends on how the stream was cut into calls.
+ * Bytes since the last event = skip + length + trail, always. The result never depends on how the stream was
+ * cut into calls. A carriage return before a line's newline belongs to trail.
  */
 #ifndef VPCFLOWD_FRAMING_H
 #define VPCFLOWD_FRAMING_H
@@ -35,25 +37,35 @@ enum framing_state {
 };
 
 struct framing {
-    size_t max_payload;
-    enum framing_state state;
     /* the event's result */
     uint64_t skip, length, trail;
-    char token[FRAMING_TOKEN_MAX]; /* also the keyword line while it is being read */
+    char token[FRAMING_TOKEN_MAX + 2]; /* also a keyword line's argument while it is being read */
     size_t token_len;
-    /* inside */
-    uint64_t left; /* COUNTED: bytes still to come */
-    uint32_t depth;
+    /* private from here */
+    size_t max_payload;
+    enum framing_state state;
+    enum error_kind broken; /* BROKEN: why */
+    uint64_t left;          /* COUNTED: bytes still to come */
+    uint64_t depth;         /* JSON: open brackets */
+    const char *keyword;    /* KEYWORD: which word it may be */
+    unsigned matched;       /* KEYWORD: letters of it seen */
+    bool argument;          /* KEYWORD: it is that word, and its argument is being read */
     bool in_string, escaped, closed;
+    bool reported; /* the last call gave an event: the next one starts a new message */
 };
 
 void framing_init(struct framing *f, size_t max_payload);
 /* Take the next bytes; stop behind the first event. *ret_used is how many of them were taken. */
-enum framing_event framing_feed(struct framing *f, struct slice bytes, size_t *ret_used, struct error *ret_err);
-/* The stream ended: FRAMING_PAYLOAD if that ends a bare payload, FRAMING_MORE if nothing was open, FRAMING_ERROR if
- * a counted payload was cut off. */
+enum framing_event framing_feed(struct framing *f, struct slice bytes, size_t *ret_used,
+                                struct error *ret_err);
+/* The stream ended: FRAMING_PAYLOAD if that ends a bare payload, FRAMING_MORE if nothing was open,
+ * FRAMING_ERROR if a counted payload was cut off. */
 enum framing_event framing_end(struct framing *f, struct error *ret_err);
 /* True if a payload has begun and not ended: the idle timeout then is the peer's fault in mid-message. */
 bool framing_inside(const struct framing *f);
+/* Between events: how many of the bytes taken since the last event are already known to be `skip`. The caller
+ * drains them now, and they are not counted in the event's skip any more. Without this, a peer that sends
+ * only white space is an error once it has sent max_payload of it, since the caller keeps the bytes. */
+uint64_t framing_take_skip(struct framing *f);
 
 #endif

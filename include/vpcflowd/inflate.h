@@ -1,9 +1,9 @@
 /* inflate: gzip (any number of members, RFC 1952) and zlib-wrapped deflate (RFC 1950), streaming.
  *
- * Two backends behind one interface: ISA-L where the build has it, zlib always. decode/inflate.c chooses; nothing
- * else knows. One inflater belongs to one thread and is reused from payload to payload. CRCs and lengths are
- * checked; inflate_end() is where a cut-off stream shows. Zero padding behind the last gzip member is allowed;
- * any other trailing bytes are ERROR_MALFORMED.
+ * Two backends behind one interface: ISA-L where the build has it, zlib always. decode/inflate.c chooses;
+ * nothing else knows. One inflater belongs to one thread and is reused from payload to payload. CRCs and
+ * lengths are checked; inflate_end() is where a cut-off stream shows. Zero padding behind the last gzip
+ * member is allowed; any other trailing bytes are ERROR_MALFORMED.
  */
 #ifndef VPCFLOWD_INFLATE_H
 #define VPCFLOWD_INFLATE_H
@@ -26,7 +26,8 @@ bool inflate_sniff(struct slice start);
 
 void inflate_begin(struct inflater *inf);
 /* Append what `in` inflates to. out->len never passes `max`: ERROR_TOO_LARGE. 0 or -1. */
-int inflate_feed(struct inflater *inf, struct slice in, struct buffer *out, size_t max, struct error *ret_err);
+int inflate_feed(struct inflater *inf, struct slice in, struct buffer *out, size_t max,
+                 struct error *ret_err);
 int inflate_end(struct inflater *inf, struct error *ret_err);
 
 #endif

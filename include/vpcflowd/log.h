@@ -1,9 +1,9 @@
 /* log: one line a message on standard error; under systemd with its level as sd-daemon's <N> prefix.
  *
- * Only the I/O thread and main() log: decode, export's encoder and the pipeline return what went wrong instead. Control
- * characters are escaped, so that nothing a peer sends can forge a line. log_limited() lets a burst of
- * LOG_LIMIT_BURST messages through in any LOG_LIMIT_INTERVAL_MS for each site, then counts, and says how many it
- * held back with the next one it lets through.
+ * Only the I/O thread and main() log: decode, export's encoder and the pipeline return what went wrong
+ * instead. Control characters are escaped, so that nothing a peer sends can forge a line. log_limited() lets
+ * a burst of LOG_LIMIT_BURST messages through in any LOG_LIMIT_INTERVAL_MS for each site, then counts, and
+ * says how many it held back with the next one it lets through.
  */
 #ifndef VPCFLOWD_LOG_H
 #define VPCFLOWD_LOG_H

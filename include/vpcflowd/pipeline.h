@@ -2,8 +2,9 @@
  *
  *     segments → base64 → inflate → unwrap → record → match → output
  *
- * One pipeline belongs to one worker thread and is reused from payload to payload: its inflater, its text buffers and
- * its output keep their memory. A payload is all or nothing: until pipeline_run() returns 0 nothing of it has left.
+ * One pipeline belongs to one worker thread and is reused from payload to payload: its inflater, its text
+ * buffers and its output keep their memory. A payload is all or nothing: until pipeline_run() returns 0
+ * nothing of it has left.
  */
 #ifndef VPCFLOWD_PIPELINE_H
 #define VPCFLOWD_PIPELINE_H
@@ -23,10 +24,10 @@ struct reject_sample {
 };
 
 struct batch {
-    struct error error;     /* kind ERROR_NONE: accepted */
-    uint64_t exported;      /* flows handed to the output */
-    uint64_t skipped;       /* NODATA, SKIPDATA, control messages' events */
-    uint64_t rejected;      /* lines that could not be read, or that no [vpc] takes (those are in unmatched too) */
+    struct error error; /* kind ERROR_NONE: accepted */
+    uint64_t exported;  /* flows handed to the output */
+    uint64_t skipped;   /* NODATA, SKIPDATA, control messages' events */
+    uint64_t rejected; /* lines that could not be read, or that no [vpc] takes (those are in unmatched too) */
     uint64_t unmatched;
     char log_group[128]; /* of the first unmatched or rejected line, for the log */
     struct reject_sample samples[PIPELINE_SAMPLES];

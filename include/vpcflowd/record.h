@@ -1,7 +1,7 @@
 /* record: one flow-log line → one flow.
  *
- * The hot loop. Pure, no allocation; strings of the flow are slices into the line. `-` is absent in any field, runs
- * of spaces count as one. A value that its field cannot have rejects the line, never the payload.
+ * The hot loop. Pure, no allocation; strings of the flow are slices into the line. `-` is absent in any
+ * field, runs of spaces count as one. A value that its field cannot have rejects the line, never the payload.
  */
 #ifndef VPCFLOWD_RECORD_H
 #define VPCFLOWD_RECORD_H
@@ -11,7 +11,8 @@
 
 enum record_result {
     RECORD_FLOW,    /* *flow is a flow */
-    RECORD_SKIPPED, /* NODATA or SKIPDATA, wherever log-status stands; or no log-status field and no addresses */
+    RECORD_SKIPPED, /* NODATA or SKIPDATA, wherever log-status stands; or no log-status field and no addresses
+                     */
     RECORD_REJECTED /* unreadable: ret_why says why, and counts where counts are the reason */
 };
 

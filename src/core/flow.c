@@ -3,11 +3,15 @@
 #include <stddef.h>
 
 const struct field_info field_table[FIELD_COUNT] = {
-#define FLOW_FIELD(sym, name, version, kind, limit, carriage, element, element_v6)                                     \
-    [FIELD_##sym] = {name,       version,                                                                              \
-                     KIND_##kind, limit,                                                                               \
-                     CARRIAGE_##carriage, element,                                                                     \
-                     element_v6, offsetof(struct flow, m.sym),                                                         \
+#define FLOW_FIELD(sym, name, version, kind, limit, carriage, element, element_v6)                           \
+    [FIELD_##sym] = {name,                                                                                   \
+                     version,                                                                                \
+                     KIND_##kind,                                                                            \
+                     limit,                                                                                  \
+                     CARRIAGE_##carriage,                                                                    \
+                     element,                                                                                \
+                     element_v6,                                                                             \
+                     offsetof(struct flow, m.sym),                                                           \
                      sizeof(((struct flow *)0)->m.sym)},
 #include "vpcflowd/flow_fields.def"
 #undef FLOW_FIELD
@@ -21,8 +25,8 @@ enum field_id field_by_name(struct slice name)
     return FIELD_UNKNOWN;
 }
 
-/* FNV-1a, 32 bits, folded to 31: interface indexes must be the same in every process and after every restart, and
- * collectors show them signed. */
+/* FNV-1a, 32 bits, folded to 31: interface indexes must be the same in every process and after every restart,
+ * and collectors show them signed. */
 uint32_t interface_index(struct slice interface_id)
 {
     uint32_t h = 2166136261u;

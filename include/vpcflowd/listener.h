@@ -1,0 +1,57 @@
+/* listener: the TCP port that payloads come in by, its connections, and the replies.
+ *
+ * Belongs to the I/O thread. A payload goes out through on_payload() together with a ticket; whoever takes it
+ * must answer the ticket once with listener_reply(), in whatever order and however late: replies are written
+ * in the order in which the payloads came. A ticket outlives its connection; answering it then does nothing.
+ *
+ * Limits (conf_listener): max_payload, max_connections, idle_timeout; CONNECTION_* below.
+ */
+#ifndef VPCFLOWD_LISTENER_H
+#define VPCFLOWD_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vpcflowd/conf.h"
+#include "vpcflowd/error.h"
+
+struct event_base;
+struct evbuffer;
+struct listener;
+struct ticket;
+
+#define CONNECTION_TICKETS_MAX                                                                               \
+    64 /* payloads of one connection that await their replies; then it is not read */
+#define CONNECTION_OUTPUT_MAX (1 << 20) /* bytes of replies that the peer has not read; then it is not read  \
+                                         */
+#define CONNECTION_READ_SIZE (64 << 10) /* bytes of one read */
+#define CONNECTION_LINGER_MS 2000       /* how long a closing connection's input is still thrown away */
+
+struct listener_calls {
+    void *ctx;
+    /* Takes over `bytes` (evbuffer_free() when done) and must answer `ticket`. */
+    void (*on_payload)(void *ctx, struct evbuffer *bytes, struct ticket *ticket);
+    /* No ticket is left and listener_stop() was called. */
+    void (*on_stopped)(void *ctx);
+};
+
+/* Listening when this returns. NULL with ret_err: the address and the system's reason. `conf` must outlive
+ * it. */
+struct listener *listener_new(struct event_base *base, const struct conf *conf,
+                              const struct listener_calls *calls, struct error *ret_err);
+/* "127.0.0.1:20555": the address in use, the port as the system gave it. */
+const char *listener_address(const struct listener *l);
+/* Backpressure: read nothing from any connection until resumed. */
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+/* Take no more connections and no more input; on_stopped() when the last ticket is answered. */
+void listener_stop(struct listener *l);
+void listener_free(struct listener *l);
+
+/* One reply line, without its newline. `close`: nothing more is taken from this connection. The ticket is
+ * gone. */
+void listener_reply(struct ticket *ticket, const char *line, bool close);
+/* "192.0.2.1:4711" of the sender, also when its connection is gone. */
+const char *ticket_peer(const struct ticket *ticket);
+
+#endif

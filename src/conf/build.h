@@ -1,0 +1,49 @@
+/* build: a configuration in the making. Sections and values are put in as they are read; build_finish() fills in
+ * the defaults, resolves what options say about each other, and hands the snapshot over.
+ */
+#ifndef CONF_BUILD_H
+#define CONF_BUILD_H
+
+#include "table.h"
+
+/* Where a section and each of its keys was set: for "set twice" and for errors found when all is read. */
+struct build_section {
+    struct conf_origin origin;
+    unsigned line[CONF_OPTIONS]; /* by option; 0: not set */
+    bool set[CONF_OPTIONS];
+};
+
+struct build {
+    struct conf *conf;
+    struct conf_error *err; /* the caller's */
+    struct build_section *sections[SECTIONS]; /* for collector and vpc parallel to conf's arrays */
+    size_t count[SECTIONS];
+    const char *file; /* being read: owned by conf->files */
+    enum conf_section current;
+    bool quick; /* from the command line: --print needs no collector */
+};
+
+int build_init(struct build *b, struct conf_error *err);
+void build_release(struct build *b); /* conf too, if it was not handed over */
+
+/* What is read from now on is from `path`. */
+int build_file(struct build *b, const char *path);
+/* Begin [header]; build_set() sets a key of it. */
+int build_section(struct build *b, const char *header, unsigned line);
+int build_set(struct build *b, const char *key, const char *value, unsigned line, bool several_lines);
+/* The snapshot, with one reference, or NULL. */
+struct conf *build_finish(struct build *b);
+
+/* "FILE:LINE: [section "name"] key: …" into b->err; always -1. A NULL key names the section alone. */
+int build_fail(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
+               const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* The same for an option, with the line where it was set (the section's, where it was not). */
+#define build_fail_at(b, section, index, key, ...)                                                           \
+    build_fail((b), SECTION_##section, (index), #key, build_line((b), SECTION_##section, (index), OPTION_##section##_##key), \
+               __VA_ARGS__)
+unsigned build_line(const struct build *b, enum conf_section section, size_t index, unsigned option);
+
+/* resolve.c: 0, or -1 with b->err filled. */
+int conf_resolve(struct build *b);
+
+#endif

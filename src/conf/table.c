@@ -1,0 +1,159 @@
+#include "table.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+const struct conf_section_info conf_sections[SECTIONS] = {
+    [SECTION_daemon] = {"daemon", false, false, sizeof(struct conf_daemon)},
+    [SECTION_listener] = {"listener", false, false, sizeof(struct conf_listener)},
+    [SECTION_collector] = {"collector", true, false, sizeof(struct conf_collector)},
+    [SECTION_vpc] = {"vpc", true, false, sizeof(struct conf_vpc)},
+    [SECTION_admin] = {"admin", false, true, 0},
+    [SECTION_spool] = {"spool", false, true, 0},
+};
+
+/* LATER options have no member, and their section may have no struct: so the type chooses how to find the offset. */
+#define MEMBER_AT(section, member) offsetof(struct conf_##section, member)
+#define OFFSET_COUNT MEMBER_AT
+#define OFFSET_SIZE MEMBER_AT
+#define OFFSET_DURATION MEMBER_AT
+#define OFFSET_BOOL MEMBER_AT
+#define OFFSET_STRING MEMBER_AT
+#define OFFSET_LIST MEMBER_AT
+#define OFFSET_ADDRESS MEMBER_AT
+#define OFFSET_IP MEMBER_AT
+#define OFFSET_WORKERS MEMBER_AT
+#define OFFSET_LEVEL MEMBER_AT
+#define OFFSET_TRANSPORT MEMBER_AT
+#define OFFSET_FIELDS MEMBER_AT
+#define OFFSET_FORMAT MEMBER_AT
+#define OFFSET_LATER(section, member) 0
+
+const struct conf_option conf_options[CONF_OPTIONS] = {
+#define OPTION(section, key, type, member, fallback, lo, hi, help)                                           \
+    [OPTION_##section##_##key] = {                                                                           \
+        SECTION_##section, #key, CONF_TYPE_##type, OFFSET_##type(section, member), fallback, lo, hi, help},
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+void *conf_section_at(struct conf *conf, enum conf_section section, size_t index)
+{
+    switch (section) {
+    case SECTION_daemon:
+        return &conf->daemon;
+    case SECTION_listener:
+        return &conf->listener;
+    case SECTION_collector:
+        return &conf->collectors[index];
+    case SECTION_vpc:
+        return &conf->vpcs[index];
+    case SECTION_admin:
+    case SECTION_spool:
+    case SECTIONS:
+        break;
+    }
+    return NULL;
+}
+
+const struct conf_option *conf_option_find(enum conf_section section, const char *key)
+{
+    for (size_t i = 0; i < CONF_OPTIONS; i++)
+        if (conf_options[i].section == section && strcmp(conf_options[i].key, key) == 0)
+            return &conf_options[i];
+    return NULL;
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Letters to insert, delete, change or swap to get from one word to the other; case does not count. */
+static unsigned word_distance(const char *a, const char *b)
+{
+    enum { WORD_MAX = 63 };
+    unsigned before[WORD_MAX + 1], last[WORD_MAX + 1], row[WORD_MAX + 1];
+    size_t la = strlen(a), lb = strlen(b);
+
+    if (la > WORD_MAX || lb > WORD_MAX)
+        return WORD_MAX;
+    memset(before, 0, sizeof(before));
+    for (size_t j = 0; j <= lb; j++)
+        last[j] = (unsigned)j;
+    for (size_t i = 1; i <= la; i++) {
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= lb; j++) {
+            int ca = tolower((unsigned char)a[i - 1]), cb = tolower((unsigned char)b[j - 1]);
+
+            row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + (ca != cb));
+            if (i > 1 && j > 1 && ca == tolower((unsigned char)b[j - 2]) &&
+                cb == tolower((unsigned char)a[i - 2]))
+                row[j] = least(row[j], before[j - 2] + 1);
+        }
+        memcpy(before, last, sizeof(last));
+        memcpy(last, row, (lb + 1) * sizeof(row[0]));
+    }
+    return last[lb];
+}
+
+/* Near enough to be a slip of the finger: a letter in three may differ. */
+static bool is_nearer(const char *word, const char *typed, unsigned *best)
+{
+    unsigned d = word_distance(word, typed);
+
+    if (d >= *best || d > 1 + strlen(word) / 3)
+        return false;
+    *best = d;
+    return true;
+}
+
+const char *conf_nearest_key(enum conf_section section, const char *typed)
+{
+    const char *found = NULL;
+    unsigned best = UINT32_MAX;
+
+    for (size_t i = 0; i < CONF_OPTIONS; i++)
+        if (conf_options[i].section == section && conf_options[i].type != CONF_TYPE_LATER &&
+            is_nearer(conf_options[i].key, typed, &best))
+            found = conf_options[i].key;
+    return found;
+}
+
+const struct conf_section_info *conf_nearest_section(const char *typed)
+{
+    const struct conf_section_info *found = NULL;
+    unsigned best = UINT32_MAX;
+
+    for (size_t i = 0; i < SECTIONS; i++)
+        if (!conf_sections[i].later && is_nearer(conf_sections[i].name, typed, &best))
+            found = &conf_sections[i];
+    return found;
+}
+
+void conf_list_keys(enum conf_section section, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < CONF_OPTIONS && used < size; i++) {
+        if (conf_options[i].section != section || conf_options[i].type == CONF_TYPE_LATER)
+            continue;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", conf_options[i].key);
+    }
+}
+
+int conf_fail(struct conf_error *err, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(err->text, sizeof(err->text), format, args);
+    va_end(args);
+    for (char *s = err->text; *s != '\0'; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+    return -1;
+}

@@ -1,0 +1,170 @@
+/* bytes: eight or sixteen bytes of text looked at in one step.
+ *
+ * Masks have bit i set where byte i answers the question. With SSE2 (every x86-64) a mask is a few
+ * instructions; elsewhere two 64-bit words are looked at by arithmetic. The portable functions are always
+ * compiled, so that tests can hold one against the other.
+ */
+#ifndef DECODE_BYTES_H
+#define DECODE_BYTES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define BYTES_ALL(b) (UINT64_C(0x0101010101010101) * (uint8_t)(b))
+#define BYTES_HIGH BYTES_ALL(0x80)
+
+/* The first byte in memory is the lowest, on any machine. */
+static inline uint64_t bytes_load8(const char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+static inline uint32_t bytes_load4(const char *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap32(v);
+#endif
+    return v;
+}
+
+/* Gathers the high bits of eight bytes into eight bits. */
+static inline uint32_t bytes_gather(uint64_t high_bits)
+{
+    return (uint32_t)(((high_bits >> 7) * UINT64_C(0x0102040810204080)) >> 56);
+}
+
+/* High bit set where the byte is c. No carry leaves a byte, so each byte's answer is its own. */
+static inline uint64_t bytes_equal8(uint64_t v, char c)
+{
+    v ^= BYTES_ALL(c);
+    return ~(((v & ~BYTES_HIGH) + ~BYTES_HIGH) | v) & BYTES_HIGH;
+}
+
+/* High bit set where the byte is below 0x20 or above 0x7f. */
+static inline uint64_t bytes_unprintable8(uint64_t v)
+{
+    return (~((v & ~BYTES_HIGH) + BYTES_ALL(0x60)) | v) & BYTES_HIGH;
+}
+
+static inline uint32_t bytes_portable_equal16(const char *p, char c)
+{
+    return bytes_gather(bytes_equal8(bytes_load8(p), c)) | bytes_gather(bytes_equal8(bytes_load8(p + 8), c))
+                                                               << 8;
+}
+
+static inline uint32_t bytes_portable_blank16(const char *p)
+{
+    return bytes_portable_equal16(p, ' ') | bytes_portable_equal16(p, '\t');
+}
+
+static inline uint32_t bytes_portable_odd16(const char *p)
+{
+    return bytes_gather(bytes_unprintable8(bytes_load8(p))) |
+           bytes_gather(bytes_unprintable8(bytes_load8(p + 8))) << 8 | bytes_portable_equal16(p, 0x7f);
+}
+
+static inline uint32_t bytes_portable_json16(const char *p)
+{
+    return bytes_gather(bytes_unprintable8(bytes_load8(p))) |
+           bytes_gather(bytes_unprintable8(bytes_load8(p + 8))) << 8 | bytes_portable_equal16(p, '"') |
+           bytes_portable_equal16(p, '\\');
+}
+
+#if defined(__SSE2__)
+
+static inline __m128i bytes_load16(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* Bytes equal to c. */
+static inline uint32_t bytes_equal16(const char *p, char c)
+{
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes_load16(p), _mm_set1_epi8(c)));
+}
+
+/* What separates words in a line: spaces and tabs. */
+static inline uint32_t bytes_blank16(const char *p)
+{
+    __m128i v = bytes_load16(p);
+
+    return (uint32_t)_mm_movemask_epi8(
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'))));
+}
+
+/* Control characters (DEL too) and everything that is not ASCII: as signed bytes plus one, all are below
+ * 0x21. */
+static inline uint32_t bytes_odd16(const char *p)
+{
+    __m128i v = _mm_add_epi8(bytes_load16(p), _mm_set1_epi8(1));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmplt_epi8(v, _mm_set1_epi8(0x21)));
+}
+
+/* What a JSON string cannot simply run over: quote, backslash, control characters, and bytes above 0x7f,
+ * which are negative as signed bytes and so below 0x20 too. */
+static inline uint32_t bytes_json16(const char *p)
+{
+    __m128i v = bytes_load16(p);
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    __m128i unprintable = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), unprintable));
+}
+
+#else
+
+#define bytes_equal16 bytes_portable_equal16
+#define bytes_blank16 bytes_portable_blank16
+#define bytes_odd16 bytes_portable_odd16
+#define bytes_json16 bytes_portable_json16
+
+#endif
+
+/* Length of the UTF-8 character at p, or 0 if there is none: cut short, overlong, a surrogate, beyond
+ * U+10FFFF. RFC 3629, section 4. */
+static inline size_t bytes_utf8(const char *p, const char *end)
+{
+    const uint8_t *u = (const uint8_t *)p;
+    size_t left = (size_t)(end - p);
+    uint8_t low = 0x80, high = 0xbf;
+    size_t len;
+
+    if (left == 0)
+        return 0;
+    if (u[0] < 0x80)
+        return 1;
+    len = u[0] >= 0xf0 ? 4 : u[0] >= 0xe0 ? 3 : 2;
+    if (u[0] < 0xc2 || u[0] > 0xf4 || left < len)
+        return 0;
+    if (u[0] == 0xe0)
+        low = 0xa0;
+    else if (u[0] == 0xed)
+        high = 0x9f;
+    else if (u[0] == 0xf0)
+        low = 0x90;
+    else if (u[0] == 0xf4)
+        high = 0x8f;
+    if (u[1] < low || u[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((u[i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}
+
+#endif

@@ -1,0 +1,112 @@
+/* exporter: one [vpc] towards one collector: its identity (domain, sequence number, template clock) and its queue.
+ *
+ *     RUNNING ──failed──▶ HOLDING ──retry──▶ PROBING ──it works──▶ RUNNING
+ *                            ▲─────failed──────┘
+ *
+ * Sending happens from the host's lists only (see struct exporter_host), never from within ship(), so that what
+ * arrives in one pass of the loop leaves in few system calls. Towards a UDP collector that was away, PROBING sends
+ * templates and options records and waits for complaints before any data follows. Belongs to the I/O thread. Private to
+ * export/.
+ */
+#ifndef VPCFLOWD_EXPORT_EXPORTER_H
+#define VPCFLOWD_EXPORT_EXPORTER_H
+
+#include <sys/time.h>
+
+#include "export/interfaces.h"
+#include "export/parts.h"
+#include "export/transport.h"
+#include "vpcflowd/delivery.h"
+#include "vpcflowd/log.h"
+#include "vpcflowd/options.h"
+
+struct event;
+struct event_base;
+struct exporter;
+
+/* What all exporters of a configuration share. delivery_exporters.c owns it and runs its lists. */
+struct exporter_host {
+    struct event_base *base;
+    struct options_encoder *options;
+    struct event *pass;        /* zero timeout: runs `ready` in the loop's next pass */
+    struct event *tick;        /* one millisecond: runs `waiting` */
+    struct exporter *ready;    /* something to send */
+    struct exporter *waiting;  /* something to send, in a later millisecond */
+    size_t queued;             /* parts of all exporters, sent but not safe ones included */
+    struct volley volley;
+};
+
+/* What the exporters towards one collector share. */
+struct exporter_collector {
+    const struct conf_collector *conf;
+    struct transport *file;    /* TRANSPORT_FILE: the one that all write to; else NULL */
+    struct exporter *unsynced; /* exporters with something that is written, not safe */
+    unsigned holding;          /* exporters that are not RUNNING */
+    struct log_limit failed_limit, lost_limit;
+};
+
+enum exporter_state { EXPORTER_RUNNING, EXPORTER_HOLDING, EXPORTER_PROBING };
+
+struct exporter_tally {
+    uint32_t sequence; /* data records sent so far, modulo 2^32 (RFC 7011 3.1) */
+    struct exporter_statistics sent;
+};
+
+struct exporter {
+    struct exporter_host *host;
+    struct exporter_collector *collector;
+    const struct conf_vpc *vpc;
+    const struct interfaces *interfaces;
+    uint32_t vpc_index;
+    struct transport *transport; /* the collector's file, or its own */
+    struct parts parts;
+    struct exporter_tally tally, safe_tally;
+    uint32_t templates;    /* how many of the registry's it has sent or queued */
+    struct messages *intro; /* in the queue: no second one is made before it has left */
+    bool needs_intro;       /* before anything else is sent */
+
+    enum exporter_state state;
+    unsigned backoff;         /* seconds, 0 while all is well */
+    struct event *retry;      /* HOLDING: try again; PROBING: no complaint has come */
+    struct event *refresh;    /* NULL for a file */
+    struct event *writable;   /* the same */
+    uint64_t window;          /* pacing: the millisecond that `allowance` is for */
+    unsigned allowance;
+    struct exporter *link;    /* in the host's ready or waiting */
+    bool linked;
+    struct exporter *unsynced_link;
+    bool unsynced;
+
+    /* While a shipment is queued: its messages for this exporter are in [part_begin, part_end). */
+    uint64_t shipment;
+    uint32_t part_begin, part_end;
+    struct exporter *concerned_link;
+};
+
+/* A part for the shipment, at most one own part each for templates and interfaces. */
+#define EXPORTER_PARTS_PER_SHIPMENT 3
+
+void volley_init(struct volley *v);
+
+/* e->host, collector, vpc, interfaces and vpc_index are set. 0, or -1 with ret_err; exporter_close() in both cases. */
+int exporter_open(struct exporter *e, struct error *ret_err);
+void exporter_close(struct exporter *e);
+/* Queues the first templates and options records; `delay` until the next ones. */
+void exporter_start(struct exporter *e, const struct timeval *delay);
+
+/* These three never fail after parts_reserve(&e->parts, EXPORTER_PARTS_PER_SHIPMENT): without memory for templates or
+ * interfaces, the exporter holds until it has sent them. */
+void exporter_queue_templates(struct exporter *e, uint32_t count);
+void exporter_queue_interfaces(struct exporter *e, const struct interface_note *notes, uint32_t count);
+void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin, uint32_t end);
+
+/* Sends what may be sent now; what remains puts the exporter on a list or behind an event. */
+void exporter_flush(struct exporter *e);
+/* For a file: all that was written is safe; or none of it, since the last time. */
+void exporter_safe(struct exporter *e);
+void exporter_unsafe(struct exporter *e, const struct error *why);
+
+/* Counts a shipment's part as safe; done() with the last. */
+void shipment_put(struct shipment *s);
+
+#endif

@@ -1,0 +1,111 @@
+#include "export/parts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PARTS_FIRST 8
+
+int parts_reserve(struct parts *q, size_t more)
+{
+    size_t cap = q->cap == 0 ? PARTS_FIRST : q->cap;
+    struct part *list;
+
+    /* Moving pays only where much has gone: each part is moved once on average. */
+    if (q->end + more > q->cap && q->first > 0 && q->first >= q->cap / 2) {
+        memmove(q->list, q->list + q->first, (q->end - q->first) * sizeof(*q->list));
+        q->next -= q->first;
+        q->end -= q->first;
+        q->first = 0;
+    }
+    if (q->end + more <= q->cap)
+        return 0;
+    while (cap < q->end + more)
+        cap *= 2;
+    list = realloc(q->list, cap * sizeof(*list));
+    if (list == NULL)
+        return -1;
+    q->list = list;
+    q->cap = cap;
+    return 0;
+}
+
+void parts_push(struct parts *q, struct part part)
+{
+    assert(q->end < q->cap);
+    q->list[q->end++] = part;
+}
+
+void parts_push_front(struct parts *q, struct part part)
+{
+    assert(q->end < q->cap);
+    if (q->end > q->next)
+        memmove(q->list + q->next + 1, q->list + q->next, (q->end - q->next) * sizeof(*q->list));
+    q->list[q->next] = part;
+    q->end++;
+}
+
+static void free_own(struct part *part)
+{
+    if (part->own != NULL) {
+        messages_free(part->own);
+        free(part->own);
+        part->own = NULL;
+    }
+}
+
+size_t parts_drop_own(struct parts *q)
+{
+    size_t kept = q->next, dropped;
+
+    for (size_t i = q->next; i < q->end; i++) {
+        if (q->list[i].shipment == NULL)
+            free_own(&q->list[i]);
+        else
+            q->list[kept++] = q->list[i];
+    }
+    dropped = q->end - kept;
+    q->end = kept;
+    return dropped;
+}
+
+void parts_advance(struct parts *q, size_t skip, uint32_t message)
+{
+    for (size_t i = 0; i < skip; i++)
+        q->list[q->next + i].next = q->list[q->next + i].end;
+    q->next += skip;
+    q->list[q->next].next = message;
+    if (message == q->list[q->next].end)
+        q->next++;
+}
+
+bool parts_pop_sent(struct parts *q, struct part *ret_part)
+{
+    if (q->first == q->next)
+        return false;
+    *ret_part = q->list[q->first++];
+    if (q->first == q->end)
+        q->first = q->next = q->end = 0;
+    return true;
+}
+
+void parts_settle(struct parts *q)
+{
+    if (q->next < q->end)
+        q->list[q->next].begin = q->list[q->next].next;
+}
+
+void parts_rewind(struct parts *q)
+{
+    for (size_t i = q->first; i < q->end; i++)
+        q->list[i].next = q->list[i].begin;
+    q->next = q->first;
+}
+
+void parts_free(struct parts *q)
+{
+    for (size_t i = q->first; i < q->end; i++)
+        free_own(&q->list[i]);
+    free(q->list);
+    *q = (struct parts){0};
+}

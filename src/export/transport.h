@@ -1,0 +1,61 @@
+/* transport: how an exporter's messages leave: one interface, a file for each (transport_udp.c, transport_file.c).
+ *
+ * Messages go in volleys: up to VOLLEY_MAX of them in one system call, each in two pieces, the header that its exporter
+ * stamped and the body that it shares with other exporters. A volley is filled anew for every send; there is one for all
+ * exporters. Belongs to the I/O thread. Private to export/.
+ */
+#ifndef VPCFLOWD_EXPORT_TRANSPORT_H
+#define VPCFLOWD_EXPORT_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "vpcflowd/conf.h"
+#include "vpcflowd/error.h"
+#include "vpcflowd/messages.h"
+
+#define VOLLEY_MAX 32
+
+struct volley {
+    unsigned count;
+    unsigned char header[VOLLEY_MAX][IPFIX_HEADER_SIZE];
+    struct iovec piece[VOLLEY_MAX][2]; /* header, body */
+    struct mmsghdr mmsg[VOLLEY_MAX];   /* each points to its two pieces */
+};
+
+enum transport_result {
+    TRANSPORT_SENT,          /* all of them */
+    TRANSPORT_WAIT_WRITABLE, /* go on when the descriptor is writable */
+    TRANSPORT_WAIT_TICK,     /* go on a little later: the kernel is short of buffers */
+    TRANSPORT_TOO_LARGE,     /* the next message can never be sent */
+    TRANSPORT_FAILED         /* the peer, the network or the disk: the next message was not sent */
+};
+
+struct transport;
+
+struct transport_ops {
+    /* Sends a volley in order. ret_sent: how many messages have left, whatever the result; ret_err only for the last
+     * two results. A message has left whole or not at all. */
+    enum transport_result (*send)(struct transport *t, struct volley *v, unsigned *ret_sent, struct error *ret_err);
+    /* Has the peer complained since? 0, or -1 with ret_err. NULL: it cannot. */
+    int (*check)(struct transport *t, struct error *ret_err);
+    /* Makes what was sent safe. -1 with ret_err: all that was sent since the last success is gone, and must be sent
+     * again. NULL: what was sent is safe. */
+    int (*sync)(struct transport *t, struct error *ret_err);
+    void (*free)(struct transport *t);
+};
+
+struct transport {
+    const struct transport_ops *ops;
+    int fd;
+};
+
+/* Bound to the VPC's exporter_ip, connected to the collector. NULL with ret_err, which says what to do. */
+struct transport *transport_udp_open(const struct conf_vpc *vpc, const struct conf_collector *collector,
+                                     struct error *ret_err);
+/* Opened for appending, a torn last message cut off (ret_cut: how many bytes). NULL with ret_err. */
+struct transport *transport_file_open(const struct conf_collector *collector, uint64_t *ret_cut,
+                                      struct error *ret_err);
+
+#endif

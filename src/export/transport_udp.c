@@ -1,0 +1,261 @@
+#include "export/transport.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SEND_BUFFER (1 << 20)
+#define COMPLAINTS_MAX 64 /* read at one time */
+
+struct udp {
+    struct transport transport;
+    struct sockaddr_storage peer;
+    socklen_t peer_len;
+    bool connected;
+};
+
+static const char *hint(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return "; nothing listens there: is the collector running?";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+        return "; is there a route, and is the network up?";
+    case EPERM:
+        return "; a firewall rule of this host forbids it";
+    case EADDRNOTAVAIL:
+    case EINVAL:
+        return "; does this host still have the exporter_ip?";
+    default:
+        return "";
+    }
+}
+
+static int fail(struct error *ret_err, int error)
+{
+    return error_set(ret_err, ERROR_INTERNAL, "%s%s", strerror(error), hint(error));
+}
+
+/* What routers and the collector's host said of messages sent earlier: the last complaint's errno, 0 for none. With
+ * IP_RECVERR they queue up; without it, sendmmsg() swallows the error when some messages of a volley have left. */
+static int read_complaints(int fd)
+{
+    int found = 0;
+
+    for (int i = 0; i < COMPLAINTS_MAX; i++) {
+        union {
+            char space[256];
+            struct cmsghdr align;
+        } control;
+        struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof(control)};
+
+        if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+            break;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+            struct sock_extended_err ee;
+
+            if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+                !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+                continue;
+            memcpy(&ee, CMSG_DATA(c), sizeof(ee));
+            /* A router's "too big" mends itself: the kernel now knows the path's MTU. */
+            if (ee.ee_origin != SO_EE_ORIGIN_LOCAL && ee.ee_errno != EMSGSIZE)
+                found = (int)ee.ee_errno;
+        }
+    }
+    return found;
+}
+
+static int udp_connect(struct udp *u)
+{
+    if (!u->connected && connect(u->transport.fd, (struct sockaddr *)&u->peer, u->peer_len) < 0)
+        return -1;
+    u->connected = true;
+    return 0;
+}
+
+static enum transport_result udp_send(struct transport *t, struct volley *v, unsigned *ret_sent,
+                                      struct error *ret_err)
+{
+    struct udp *u = (struct udp *)t;
+    bool too_large = false;
+    unsigned sent = 0;
+    int complaint, error;
+
+    *ret_sent = 0;
+    if (udp_connect(u) < 0) {
+        fail(ret_err, errno);
+        return TRANSPORT_FAILED;
+    }
+    while (sent < v->count) {
+        int n = sendmmsg(t->fd, v->mmsg + sent, v->count - sent, MSG_NOSIGNAL);
+
+        error = n < 0 ? errno : 0;
+        if (n > 0) {
+            sent += (unsigned)n;
+            *ret_sent = sent;
+            too_large = false;
+        }
+        if (sent == v->count)
+            break;
+        if (error == EAGAIN || error == EWOULDBLOCK)
+            return TRANSPORT_WAIT_WRITABLE;
+        if (error == ENOBUFS || error == ENOMEM)
+            return TRANSPORT_WAIT_TICK;
+        /* A short count says nothing of why: the complaint does, or the next call. */
+        complaint = read_complaints(t->fd);
+        if (complaint != 0 && (error == 0 || error == EMSGSIZE))
+            error = complaint;
+        if (error == 0 || error == EINTR)
+            continue;
+        if (error != EMSGSIZE) {
+            fail(ret_err, error);
+            return TRANSPORT_FAILED;
+        }
+        /* The first time, it can be about an earlier message. */
+        if (too_large) {
+            fail(ret_err, error);
+            return TRANSPORT_TOO_LARGE;
+        }
+        too_large = true;
+    }
+    return TRANSPORT_SENT;
+}
+
+static int udp_check(struct transport *t, struct error *ret_err)
+{
+    int complaint = read_complaints(t->fd);
+    int pending = 0;
+    socklen_t len = sizeof(pending);
+
+    /* Clears what the next send would report again. */
+    if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &pending, &len) == 0 && complaint == 0 && pending != EMSGSIZE)
+        complaint = pending;
+    return complaint == 0 ? 0 : fail(ret_err, complaint);
+}
+
+static void udp_free(struct transport *t)
+{
+    struct udp *u = (struct udp *)t;
+
+    if (t->fd >= 0)
+        close(t->fd);
+    free(u);
+}
+
+static const struct transport_ops udp_ops = {
+    .send = udp_send,
+    .check = udp_check,
+    .free = udp_free,
+};
+
+static void set_flag(int fd, int level, int option, int value)
+{
+    /* None of these is needed to work: a kernel that lacks one serves all the same. */
+    (void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static void set_options(int fd, int family, bool freebind)
+{
+    set_flag(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+    if (family == AF_INET6) {
+        set_flag(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+        if (freebind)
+            set_flag(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+        return;
+    }
+    set_flag(fd, IPPROTO_IP, IP_RECVERR, 1);
+    /* Rather fragments than a lost message wherever a path is narrower than message_size. */
+    set_flag(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    if (freebind)
+        set_flag(fd, IPPROTO_IP, IP_FREEBIND, 1);
+}
+
+static int udp_bind(int fd, const struct conf_vpc *vpc, struct error *ret_err)
+{
+    struct sockaddr_storage source = vpc->exporter_ip.addr;
+    bool six = source.ss_family == AF_INET6;
+
+    if (source.ss_family == AF_UNSPEC)
+        return 0;
+    if (six)
+        ((struct sockaddr_in6 *)&source)->sin6_port = 0;
+    else
+        ((struct sockaddr_in *)&source)->sin_port = 0;
+    if (bind(fd, (struct sockaddr *)&source, vpc->exporter_ip.len) == 0)
+        return 0;
+    if (errno == EADDRNOTAVAIL)
+        return error_set(ret_err, ERROR_INTERNAL,
+                         "[vpc \"%s\"] exporter_ip = %s: this host has no such address; add it to an interface "
+                         "(ip address add %s/%d dev lo) or set freebind = yes",
+                         vpc->name, vpc->exporter_ip.text, vpc->exporter_ip.text, six ? 128 : 32);
+    return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] exporter_ip = %s: cannot bind to it: %s", vpc->name,
+                     vpc->exporter_ip.text, strerror(errno));
+}
+
+static const char *family_name(int family)
+{
+    return family == AF_INET6 ? "IPv6" : "IPv4";
+}
+
+static int check_families(const struct conf_vpc *vpc, const struct conf_collector *collector, struct error *ret_err)
+{
+    int source = vpc->exporter_ip.addr.ss_family, peer = collector->address.addr.ss_family;
+
+    if (source == AF_UNSPEC || source == peer)
+        return 0;
+    return error_set(ret_err, ERROR_INTERNAL,
+                     "[vpc \"%s\"] exporter_ip = %s is %s, but collector \"%s\" is at %s, which is %s; give them "
+                     "addresses of one family",
+                     vpc->name, vpc->exporter_ip.text, family_name(source), collector->name,
+                     collector->address.text, family_name(peer));
+}
+
+static int open_socket(struct udp *u, const struct conf_vpc *vpc, const struct conf_collector *collector,
+                       struct error *ret_err)
+{
+    int family = collector->address.addr.ss_family;
+
+    if (check_families(vpc, collector, ret_err) < 0)
+        return -1;
+    u->transport.fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (u->transport.fd < 0)
+        return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] no %s socket for collector \"%s\": %s", vpc->name,
+                         family_name(family), collector->name, strerror(errno));
+    set_options(u->transport.fd, family, vpc->freebind);
+    if (udp_bind(u->transport.fd, vpc, ret_err) < 0)
+        return -1;
+    u->peer = collector->address.addr;
+    u->peer_len = collector->address.len;
+    /* A network that is not up yet is no reason not to start: the exporter holds until it is. */
+    if (udp_connect(u) < 0 && errno != ENETUNREACH && errno != EHOSTUNREACH && errno != ENETDOWN)
+        return error_set(ret_err, ERROR_INTERNAL,
+                         "[vpc \"%s\"] exporter_ip = %s: collector \"%s\" at %s cannot be reached from it: %s",
+                         vpc->name, vpc->exporter_ip.text, collector->name, collector->address.text,
+                         strerror(errno));
+    return 0;
+}
+
+struct transport *transport_udp_open(const struct conf_vpc *vpc, const struct conf_collector *collector,
+                                     struct error *ret_err)
+{
+    struct udp *u = calloc(1, sizeof(*u));
+
+    if (u == NULL) {
+        error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter", vpc->name);
+        return NULL;
+    }
+    u->transport.ops = &udp_ops;
+    u->transport.fd = -1;
+    if (open_socket(u, vpc, collector, ret_err) < 0) {
+        udp_free(&u->transport);
+        return NULL;
+    }
+    return &u->transport;
+}

@@ -1,0 +1,229 @@
+#include "run/daemon.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "run/cmdline.h"
+#include "run/service.h"
+#include "vpcflowd/listener.h"
+#include "vpcflowd/log.h"
+#include "vpcflowd/metrics.h"
+
+#define SIGNALS 3
+
+struct daemon {
+    struct conf *conf;
+    struct event_base *base;
+    struct engine *engine;
+    struct listener *listener;
+    struct event *signals[SIGNALS];
+    struct event *stop_timer;
+    bool stopping;
+    int exit_code;
+};
+
+/* ---- payloads and replies ---- */
+
+static void check_pressure(struct daemon *d)
+{
+    uint64_t jobs = engine_jobs(d->engine), bytes = engine_bytes(d->engine);
+
+    if (jobs >= IN_FLIGHT_JOBS || bytes >= IN_FLIGHT_BYTES)
+        listener_pause(d->listener);
+    else if (jobs <= IN_FLIGHT_JOBS / 2 && bytes <= IN_FLIGHT_BYTES / 2)
+        listener_resume(d->listener);
+}
+
+static void on_payload(void *ctx, struct evbuffer *bytes, struct ticket *ticket)
+{
+    struct daemon *d = ctx;
+
+    engine_submit(d->engine, bytes, ticket, ticket_peer(ticket));
+    check_pressure(d);
+}
+
+static void on_done(void *ctx, void *owner, const struct batch *b)
+{
+    struct daemon *d = ctx;
+    struct ticket *ticket = owner;
+    char line[ERROR_DETAIL_MAX + 64];
+    int code = error_code(b->error.kind);
+
+    if (code == 0)
+        snprintf(line, sizeof(line), "OK exported=%llu skipped=%llu rejected=%llu duplicate=0",
+                 (unsigned long long)b->exported, (unsigned long long)b->skipped,
+                 (unsigned long long)b->rejected);
+    else
+        snprintf(line, sizeof(line), "ERR %d %s: %s", code, error_text(b->error.kind), b->error.detail);
+    listener_reply(ticket, line, code == 401 || code == 413);
+    if (!d->stopping)
+        check_pressure(d);
+}
+
+/* ---- the end ---- */
+
+static void finish(struct daemon *d, int exit_code)
+{
+    d->exit_code = exit_code;
+    event_base_loopbreak(d->base);
+}
+
+static void on_stopped(void *ctx)
+{
+    finish(ctx, EXIT_DONE);
+}
+
+static void on_stop_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    struct daemon *d = arg;
+
+    (void)fd;
+    (void)what;
+    log_error("stopping: %llu payloads could not be delivered within %d s; their senders got no OK",
+              (unsigned long long)engine_jobs(d->engine), STOP_TIMEOUT_SEC);
+    finish(d, EXIT_FAILED);
+}
+
+static void on_fatal(void *ctx)
+{
+    finish(ctx, EXIT_FAILED);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+    struct daemon *d = arg;
+    struct timeval tv = {STOP_TIMEOUT_SEC, 0};
+
+    (void)what;
+    if (sig == SIGHUP) {
+        log_warning("SIGHUP: this version can't reload; restart to take up a changed configuration");
+        return;
+    }
+    if (d->stopping) {
+        log_error("second signal: stopping at once, %llu payloads are not delivered",
+                  (unsigned long long)engine_jobs(d->engine));
+        finish(d, EXIT_FAILED);
+        return;
+    }
+    log_info("stopping: %llu payloads to finish", (unsigned long long)engine_jobs(d->engine));
+    service_stopping();
+    d->stopping = true;
+    event_add(d->stop_timer, &tv);
+    listener_stop(d->listener);
+}
+
+/* ---- the beginning ---- */
+
+static int watch_signals(struct daemon *d)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+
+    for (int i = 0; i < SIGNALS; i++) {
+        d->signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
+        if (d->signals[i] == NULL || event_add(d->signals[i], NULL) != 0)
+            return -1;
+    }
+    d->stop_timer = evtimer_new(d->base, on_stop_timeout, d);
+    return d->stop_timer == NULL ? -1 : 0;
+}
+
+/* A connection is a descriptor: take as many as the system lets us have. */
+static void raise_descriptor_limit(const struct conf *conf)
+{
+    struct rlimit limit;
+    rlim_t need = conf->listener.max_connections + conf->vpc_count * (conf->collector_count + 1) + 64;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < need)
+        log_warning("max_connections = %llu needs %llu file descriptors, the system allows %llu (ulimit -n)",
+                    (unsigned long long)conf->listener.max_connections, (unsigned long long)need,
+                    (unsigned long long)limit.rlim_max);
+}
+
+static void log_start(const struct daemon *d)
+{
+    const struct conf *conf = d->conf;
+
+    for (size_t i = 0; i < conf->vpc_count; i++) {
+        const struct conf_vpc *vpc = &conf->vpcs[i];
+
+        for (size_t k = 0; k < vpc->collector_count; k++) {
+            const struct conf_collector *c = &conf->collectors[vpc->collectors[k]];
+
+            log_info("[vpc \"%s\"] exporter %s, observation domain %u, to [collector \"%s\"] %s %s",
+                     vpc->name, vpc->exporter_ip.len != 0 ? vpc->exporter_ip.text : "-", vpc->domain, c->name,
+                     conf_transport_name(c->transport),
+                     c->transport == TRANSPORT_FILE ? c->address_text : c->address.text);
+        }
+    }
+    log_info("listening on %s", listener_address(d->listener));
+}
+
+static int start(struct daemon *d, enum print_mode print, struct error *err)
+{
+    const struct listener_calls calls = {.ctx = d, .on_payload = on_payload, .on_stopped = on_stopped};
+    const struct engine_settings settings = {.conf = d->conf,
+                                             .print = print,
+                                             .max_inflated = d->conf->listener.max_inflated,
+                                             .ctx = d,
+                                             .on_done = on_done,
+                                             .on_fatal = on_fatal};
+
+    d->base = event_base_new();
+    if (d->base == NULL || watch_signals(d) != 0)
+        return error_set(err, ERROR_NO_MEMORY, "no memory to start");
+    d->engine = engine_new(d->base, &settings, err);
+    if (d->engine == NULL)
+        return -1;
+    d->listener = listener_new(d->base, d->conf, &calls, err);
+    return d->listener == NULL ? -1 : 0;
+}
+
+static void log_end(void)
+{
+    log_info(
+        "stopped: %llu payloads accepted, %llu refused; flows: %llu exported, %llu skipped, %llu rejected; "
+        "%llu IPFIX messages sent",
+        (unsigned long long)metrics.payloads_accepted, (unsigned long long)metrics.payloads_refused,
+        (unsigned long long)metrics.flows_exported, (unsigned long long)metrics.flows_skipped,
+        (unsigned long long)metrics.flows_rejected, (unsigned long long)metrics.messages_sent);
+}
+
+static void release(struct daemon *d)
+{
+    d->stopping = true;
+    engine_free(d->engine); /* first: it answers the tickets that are open */
+    listener_free(d->listener);
+    for (int i = 0; i < SIGNALS; i++)
+        if (d->signals[i] != NULL)
+            event_free(d->signals[i]);
+    if (d->stop_timer != NULL)
+        event_free(d->stop_timer);
+    if (d->base != NULL)
+        event_base_free(d->base);
+}
+
+int daemon_run(struct conf *conf, enum print_mode print)
+{
+    struct daemon d = {.conf = conf, .exit_code = EXIT_FAILED};
+    struct error err;
+
+    raise_descriptor_limit(conf);
+    if (start(&d, print, &err) != 0) {
+        log_error("%s", err.detail);
+        goto out;
+    }
+    log_start(&d);
+    service_ready(listener_address(d.listener));
+    event_base_dispatch(d.base);
+    log_end();
+out:
+    release(&d);
+    return d.exit_code;
+}

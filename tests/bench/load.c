@@ -1,0 +1,154 @@
+/* The two ends of the whole-daemon measurement: a client that keeps payloads in flight, and a UDP sink. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define IN_FLIGHT 16 /* payloads of one connection */
+#define CLIENTS_MAX 64
+
+static int connect_to(const char *port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
+        perror("connect");
+        return -1;
+    }
+    return fd;
+}
+
+static int send_all(int fd, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t sent = write(fd, bytes, n);
+
+        if (sent <= 0)
+            return -1;
+        bytes += sent;
+        n -= (size_t)sent;
+    }
+    return 0;
+}
+
+struct client {
+    int fd;
+    unsigned waiting; /* payloads without a reply */
+    char line[512];
+    size_t len;
+};
+
+/* Take the replies that came, one a line: how many, or -1 if one was no OK or the connection ended. */
+static int replies(struct client *c)
+{
+    char bytes[4096];
+    ssize_t n = read(c->fd, bytes, sizeof(bytes));
+    int count = 0;
+
+    if (n <= 0)
+        return -1;
+    for (ssize_t i = 0; i < n; i++) {
+        if (bytes[i] != '\n') {
+            if (c->len < sizeof(c->line) - 1)
+                c->line[c->len++] = bytes[i];
+            continue;
+        }
+        c->line[c->len] = '\0';
+        c->len = 0;
+        if (strncmp(c->line, "OK ", 3) != 0) {
+            fprintf(stderr, "reply: %s\n", c->line);
+            return -1;
+        }
+        count++;
+    }
+    c->waiting -= (unsigned)count;
+    return count;
+}
+
+static int read_payload(const char *file, struct buffer *ret)
+{
+    FILE *f = fopen(file, "rb");
+    char bytes[65536];
+    size_t n;
+
+    if (f == NULL)
+        return -1;
+    while ((n = fread(bytes, 1, sizeof(bytes), f)) > 0)
+        if (buffer_append(ret, bytes, n, SIZE_MAX / 2) != BUFFER_OK)
+            break;
+    fclose(f);
+    return 0;
+}
+
+static int send_payload(struct client *c, const struct buffer *payload)
+{
+    char header[64];
+
+    snprintf(header, sizeof(header), "DATA %zu\n", payload->len);
+    c->waiting++;
+    return send_all(c->fd, header, strlen(header)) != 0 || send_all(c->fd, payload->data, payload->len) != 0
+               ? -1
+               : 0;
+}
+
+/* Send the payload `times` over, spread on `connections`, and wait for every OK. */
+int bench_load(const char *port, const char *file, unsigned times, unsigned connections)
+{
+    struct client client[CLIENTS_MAX] = {0};
+    struct pollfd poller[CLIENTS_MAX];
+    struct buffer payload = {0};
+    unsigned sent = 0, answered = 0;
+
+    if (connections == 0 || connections > CLIENTS_MAX || read_payload(file, &payload) != 0)
+        return 1;
+    for (unsigned i = 0; i < connections; i++) {
+        if ((client[i].fd = connect_to(port)) < 0)
+            return 1;
+        poller[i] = (struct pollfd){.fd = client[i].fd, .events = POLLIN};
+    }
+    while (answered < times) {
+        for (unsigned i = 0; i < connections; i++)
+            while (sent < times && client[i].waiting < IN_FLIGHT && ++sent != 0)
+                if (send_payload(&client[i], &payload) != 0)
+                    return 1;
+        if (poll(poller, connections, 30000) <= 0)
+            return 1;
+        for (unsigned i = 0; i < connections; i++) {
+            int n = poller[i].revents == 0 ? 0 : replies(&client[i]);
+
+            if (n < 0)
+                return 1;
+            answered += (unsigned)n;
+        }
+    }
+    for (unsigned i = 0; i < connections; i++)
+        close(client[i].fd);
+    buffer_free(&payload);
+    return 0;
+}
+
+/* Takes datagrams and throws them away, until killed. */
+int bench_sink(const char *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 8 << 20;
+    char bytes[65536];
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
+        perror("bind");
+        return 1;
+    }
+    while (recv(fd, bytes, sizeof(bytes), 0) >= 0)
+        ;
+    return 0;
+}

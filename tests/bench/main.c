@@ -1,0 +1,33 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+static int generate(unsigned records, const char *plain_path, const char *gzip_path)
+{
+    struct buffer plain = {0}, gzip = {0};
+    FILE *p = fopen(plain_path, "wb"), *g = fopen(gzip_path, "wb");
+
+    if (p == NULL || g == NULL || bench_document(records, 1, &plain) != 0 || bench_gzip(&plain, &gzip) != 0)
+        return 1;
+    fwrite(plain.data, 1, plain.len, p);
+    fwrite(gzip.data, 1, gzip.len, g);
+    return fclose(p) != 0 || fclose(g) != 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "stages") == 0)
+        return bench_stages((unsigned)atoi(argv[2]));
+    if (argc == 5 && strcmp(argv[1], "generate") == 0)
+        return generate((unsigned)atoi(argv[2]), argv[3], argv[4]);
+    if (argc == 6 && strcmp(argv[1], "load") == 0)
+        return bench_load(argv[2], argv[3], (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
+    if (argc == 3 && strcmp(argv[1], "sink") == 0)
+        return bench_sink(argv[2]);
+    fputs("vpcflowd-bench stages RECORDS | generate RECORDS PLAIN GZIP | load PORT FILE TIMES CONNECTIONS | "
+          "sink PORT\n",
+          stderr);
+    return 2;
+}

@@ -1,0 +1,259 @@
+/* ns a record of each stage, on one thread, the stages fed with the same payload. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "bench.h"
+#include "vpcflowd/base64.h"
+#include "vpcflowd/inflate.h"
+#include "vpcflowd/pipeline.h"
+#include "vpcflowd/record.h"
+#include "vpcflowd/templates.h"
+#include "vpcflowd/unwrap.h"
+
+#define SECONDS 0.5 /* of CPU time for each figure; the best of ROUNDS counts */
+#define ROUNDS 5
+
+struct input {
+    unsigned records;
+    struct buffer plain, gzip, base64, work;
+    struct inflater *zlib, *isal;
+    struct flow flow;
+    struct pipeline *pipeline;
+    struct conf *conf;
+    uint64_t seen;
+};
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "vpcflowd-bench: %s failed\n", what);
+    exit(1);
+}
+
+static void check(int rc, const char *what)
+{
+    if (rc != 0)
+        fail(what);
+}
+
+/* ---- the stages ---- */
+
+static void run_zlib_alone(struct input *in)
+{
+    z_stream z = {.next_in = (Bytef *)in->gzip.data, .avail_in = (uInt)in->gzip.len};
+
+    z.next_out = (Bytef *)in->work.data;
+    z.avail_out = (uInt)in->work.cap;
+    if (inflateInit2(&z, 31) != Z_OK || inflate(&z, Z_FINISH) != Z_STREAM_END)
+        fail("zlib");
+    inflateEnd(&z);
+}
+
+static void run_inflater(struct input *in, struct inflater *inf)
+{
+    struct error err;
+
+    in->work.len = 0;
+    inflate_begin(inf);
+    check(inflate_feed(inf, slice_of(in->gzip.data, in->gzip.len), &in->work, SIZE_MAX / 2, &err), "inflate");
+    check(inflate_end(inf, &err), "inflate");
+}
+
+static void run_inflate_zlib(struct input *in)
+{
+    run_inflater(in, in->zlib);
+}
+
+static void run_inflate_isal(struct input *in)
+{
+    run_inflater(in, in->isal);
+}
+
+static void run_base64(struct input *in)
+{
+    struct base64 b;
+    size_t n;
+
+    base64_init(&b);
+    check(base64_feed(&b, slice_of(in->base64.data, in->base64.len), in->work.data, &n, NULL), "base64");
+}
+
+static int ignore_document(void *ctx, const struct document *doc, struct error *err)
+{
+    (void)ctx;
+    (void)doc;
+    (void)err;
+    return 0;
+}
+
+static int count_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
+{
+    (void)line;
+    (void)timestamp;
+    (void)err;
+    ((struct input *)ctx)->seen++;
+    return 0;
+}
+
+static int parse_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
+{
+    struct input *in = ctx;
+
+    (void)timestamp;
+    in->seen += record_parse(format_default(), line, &in->flow, err) == RECORD_FLOW;
+    return 0;
+}
+
+static int refuse(void *ctx, struct slice what, struct error *err)
+{
+    (void)ctx;
+    (void)what;
+    return error_set(err, ERROR_UNREADABLE, "unexpected");
+}
+
+static void unwrap_with(struct input *in, int (*line)(void *, struct slice, uint64_t, struct error *))
+{
+    struct unwrap_sink sink = {
+        .ctx = in, .document = ignore_document, .line = line, .nested = refuse, .unknown = refuse};
+    struct error err;
+
+    memcpy(in->work.data, in->plain.data, in->plain.len); /* unwrap writes into its text */
+    in->seen = 0;
+    check(unwrap(in->work.data, in->plain.len, &sink, &err), "unwrap");
+    if (in->seen != in->records)
+        fail("unwrap and record");
+}
+
+static void run_copy(struct input *in)
+{
+    memcpy(in->work.data, in->plain.data, in->plain.len);
+}
+
+static void run_unwrap(struct input *in)
+{
+    unwrap_with(in, count_line);
+}
+
+static void run_unwrap_record(struct input *in)
+{
+    unwrap_with(in, parse_line);
+}
+
+static void run_jansson(struct input *in)
+{
+    json_t *doc = json_loadb(in->plain.data, in->plain.len, 0, NULL);
+
+    if (doc == NULL)
+        fail("jansson");
+    json_decref(doc);
+}
+
+static void run_pipeline(struct input *in, const struct buffer *payload)
+{
+    struct slice segment = slice_of(payload->data, payload->len);
+    struct batch batch = {0};
+
+    if (pipeline_run(in->pipeline, in->conf, &segment, 1, &batch) != 0 || batch.exported != in->records)
+        fail("pipeline");
+    messages_free(&batch.messages);
+}
+
+static void run_pipeline_gzip(struct input *in)
+{
+    run_pipeline(in, &in->gzip);
+}
+
+static void run_pipeline_plain(struct input *in)
+{
+    run_pipeline(in, &in->plain);
+}
+
+/* ---- measuring ---- */
+
+static double measure(struct input *in, void (*run)(struct input *))
+{
+    double best = 1e9;
+
+    run(in);
+    for (int round = 0; round < ROUNDS; round++) {
+        double begin = bench_now(CLOCK_PROCESS_CPUTIME_ID), now;
+        unsigned n = 0;
+
+        do {
+            run(in);
+            n++;
+            now = bench_now(CLOCK_PROCESS_CPUTIME_ID);
+        } while (now - begin < SECONDS / ROUNDS);
+        if ((now - begin) / n < best)
+            best = (now - begin) / n;
+    }
+    return best * 1e9 / in->records;
+}
+
+static void print_row(const char *name, double ns, double zlib)
+{
+    printf("  %-44s %8.1f ns  %5.2f\n", name, ns, ns / zlib);
+}
+
+static void to_base64(const struct buffer *from, struct buffer *to)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i + 3 <= from->len; i += 3) {
+        const unsigned char *s = (const unsigned char *)from->data + i;
+        uint32_t v = (uint32_t)s[0] << 16 | (uint32_t)s[1] << 8 | s[2];
+        char group[4] = {digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63]};
+
+        check(buffer_append(to, group, 4, SIZE_MAX / 2), "base64");
+    }
+}
+
+static void prepare(struct input *in, unsigned records)
+{
+    struct conf_quick quick = {.collector = "file:/dev/null", .exporter_ip = "127.0.0.2"};
+    struct pipeline_settings settings = {.inflate = INFLATE_BEST, .max_inflated = UINT64_C(1) << 30};
+    struct conf_error conf_err;
+    struct error err;
+
+    in->records = records;
+    check(bench_document(records, 1, &in->plain), "generate");
+    check(bench_gzip(&in->plain, &in->gzip), "gzip");
+    to_base64(&in->gzip, &in->base64);
+    check(buffer_reserve(&in->work, in->plain.len * 2, SIZE_MAX / 2), "memory");
+    in->zlib = inflater_new(INFLATE_ZLIB);
+    in->isal = inflater_new(INFLATE_ISAL);
+    in->conf = conf_quick(&quick, &conf_err);
+    if (in->conf == NULL || in->zlib == NULL)
+        fail("configuration");
+    in->pipeline = pipeline_new(&settings, output_ipfix_new(registry_new(32473, 1400, &err), in->conf));
+    if (in->pipeline == NULL)
+        fail("pipeline");
+}
+
+int bench_stages(unsigned records)
+{
+    struct input in = {0};
+    double zlib, copy, unwrapped, parsed;
+
+    prepare(&in, records);
+    printf("Payload of %u records: %zu bytes of gzip, %zu of JSON (%.0f and %.0f a record)\n", records,
+           in.gzip.len, in.plain.len, (double)in.gzip.len / records, (double)in.plain.len / records);
+    printf("  %-44s %11s  %5s\n", "stage, CPU time a record", "", "/zlib");
+    zlib = measure(&in, run_zlib_alone);
+    copy = measure(&in, run_copy);
+    unwrapped = measure(&in, run_unwrap) - copy;
+    parsed = measure(&in, run_unwrap_record) - copy;
+    print_row("zlib's inflate alone", zlib, zlib);
+    print_row("base64", measure(&in, run_base64), zlib);
+    print_row("inflate, zlib", measure(&in, run_inflate_zlib), zlib);
+    if (in.isal != NULL)
+        print_row("inflate, ISA-L", measure(&in, run_inflate_isal), zlib);
+    print_row("unwrap", unwrapped, zlib);
+    print_row("record", parsed - unwrapped, zlib);
+    print_row("pipeline without inflate (to IPFIX messages)", measure(&in, run_pipeline_plain), zlib);
+    print_row("pipeline (gzip to IPFIX messages)", measure(&in, run_pipeline_gzip), zlib);
+    print_row("jansson DOM, for comparison", measure(&in, run_jansson), zlib);
+    return 0;
+}

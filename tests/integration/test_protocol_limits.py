@@ -1,0 +1,138 @@
+"""max_payload, max_inflated, max_connections, idle_timeout: enforced with the errors the protocol names."""
+import gzip
+import time
+
+import pytest
+
+import flows
+import payloads
+from daemon import udp, write_config
+from scenario import generator_for, reply_to, two_vpcs
+from wire import SLOW, Client, error_code, many_clients
+
+
+@pytest.fixture
+def limited(start, sink, tmp_path):
+    """limited(**keys of [listener]) → the address of a daemon with those limits."""
+    return lambda **keys: start(['-c', write_config(tmp_path, {'sink': udp(sink.port)}, two_vpcs(), keys)]).address
+
+
+LARGE = payloads.simple_document(generator_for('too large').mixed_lines(1000))
+
+
+@pytest.mark.parametrize('name,stream', {
+    'DATA': b'DATA %d\n' % len(LARGE) + LARGE,
+    'DATA, before the bytes come': b'DATA 100000000000\n',
+    'DATA, a length of 30 digits': b'DATA 999999999999999999999999999999\n',
+    'bare JSON': LARGE + b'\n',
+    'bare base64': payloads.base64.b64encode(LARGE) + b'\n',
+    'bare gzip': b'\x1f\x8b' + gzip.compress(LARGE, 0)[2:],
+}.items())
+def test_a_payload_over_max_payload_is_413_and_closes(limited, name, stream):
+    with Client(limited(max_payload='64k')) as client:
+        reply = client.send(stream).line()
+        assert error_code(reply) in ((413,) if 'digits' not in name else (400, 413)), reply
+        assert client.closed()
+
+
+def bomb(size):
+    return gzip.compress(b' ' * size)
+
+
+@pytest.mark.parametrize('name,payload', {
+    'gzip': lambda: bomb(4 << 20),
+    'gzip members': lambda: bomb(512 << 10) * 8,
+    'base64 of gzip': lambda: payloads.base64.b64encode(bomb(4 << 20)),
+    'gzip in a Lambda event': lambda: payloads.lambda_event(b' ' * (4 << 20)),
+    'gzip in Kinesis records': lambda: payloads.kinesis_event([b' ' * (512 << 10)] * 8),
+    'zlib': lambda: payloads.zlib.compress(b' ' * (4 << 20)),
+}.items())
+def test_what_inflates_over_max_inflated_is_413_and_closes(limited, name, payload):
+    with Client(limited(max_inflated='1M')) as client:
+        reply = client.ask(payload())
+        assert error_code(reply) == 413, reply
+        assert client.closed()
+
+
+def test_a_payload_of_exactly_max_payload_is_taken(limited, generator):
+    lines = generator.mixed_lines(5)
+    document = payloads.simple_document(lines)
+    document += b' ' * (4096 - len(document))
+    address = limited(max_payload='4096')
+    with Client(address) as client:
+        assert client.ask(document) == reply_to(lines)
+        assert error_code(client.ask(document + b' ')) == 413
+
+
+def test_max_connections(limited):
+    address = limited(max_connections=4)
+    with many_clients(address, 4) as clients:
+        assert [c.ping() for c in clients] == ['PONG'] * 4
+        with Client(address) as fifth:
+            assert error_code(fifth.line()) == 503
+            assert fifth.closed()
+        assert [c.ping() for c in clients] == ['PONG'] * 4
+        clients[0].close()
+        deadline = time.monotonic() + 5 * SLOW
+        while True:  # the place is free once the daemon has seen the end
+            with Client(address) as another:
+                another.send(b'PING\n')
+                if another.line() == 'PONG':
+                    break
+            assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize('begun', (b'', b'DATA 100\nabc', b'{"messageType":', b'H4sI', b'PIN', b'\x1f\x8b\x08'),
+                         ids=('nothing', 'DATA', 'JSON', 'base64', 'keyword', 'gzip'))
+def test_idle_timeout_closes_a_connection_on_which_nothing_comes(limited, begun):
+    with Client(limited(idle_timeout='500ms')) as client:
+        began = time.monotonic()
+        client.send(begun)
+        while client.line() is not None:  # an ERR line may say why
+            pass
+        assert 0.4 < time.monotonic() - began < 3 * SLOW
+
+
+def test_idle_timeout_spares_a_connection_that_is_used(limited):
+    with Client(limited(idle_timeout='500ms')) as client:
+        for _ in range(5):
+            time.sleep(0.25)
+            assert client.ping() == 'PONG'
+
+
+def test_a_slow_payload_is_not_idle(limited, generator):
+    lines = generator.mixed_lines(3)
+    document = payloads.simple_document(lines)
+    with Client(limited(idle_timeout='500ms')) as client:
+        client.send(b'DATA %d\n' % len(document))
+        for at in range(0, len(document), len(document) // 5 + 1):
+            time.sleep(0.2)
+            client.send(document[at:at + len(document) // 5 + 1])
+        assert client.line() == reply_to(lines)
+
+
+def test_deep_nesting_is_refused_not_followed(limited):
+    with Client(limited()) as client:
+        assert error_code(client.ask(b'[' * 100000)) == 400
+        assert error_code(client.ask(b'{"a":' * 100000 + b'1' + b'}' * 100000)) == 400
+        assert client.ping() == 'PONG'
+
+
+def test_memory_stays_bounded_while_large_payloads_are_refused(limited, start, sink, tmp_path):
+    path = write_config(tmp_path / 'b', {'sink': udp(sink.port)}, two_vpcs(), {'max_inflated': '1M'})
+    daemon = start(['-c', path])
+    payload = bomb(256 << 20)
+
+    def peak_kib():
+        status = open(f'/proc/{daemon.pid}/status').read()
+        return int(status.split('VmHWM:')[1].split()[0])
+    before = peak_kib()
+    for _ in range(5):
+        with Client(daemon.address) as client:
+            assert error_code(client.ask(payload)) == 413
+    assert peak_kib() - before < 64 << 10
+
+
+def test_generated_records_are_flow_logs():
+    """LARGE is refused for its size, not for what is in it."""
+    assert len(flows.parse_text('\n'.join(generator_for('too large').mixed_lines(1000)))) >= 1000
