@@ -22,10 +22,12 @@ struct ticket;
 
 #define CONNECTION_TICKETS_MAX                                                                               \
     64 /* payloads of one connection that await their replies; then it is not read */
-#define CONNECTION_OUTPUT_MAX (1 << 20) /* bytes of replies that the peer has not read; then it is not read  \
+#define CONNECTION_OUTPUT_MAX                                                                                \
+    (1 << 20)                           /* bytes of replies that the peer has not read; then it is not read  \
                                          */
 #define CONNECTION_READ_SIZE (64 << 10) /* bytes of one read */
-#define CONNECTION_LINGER_MS 2000       /* how long a closing connection's input is still thrown away */
+#define BUFFERED_PAYLOADS 8       /* times max_payload: half-sent payloads of all connections together */
+#define CONNECTION_LINGER_MS 2000 /* how long a closing connection's input is still thrown away */
 
 struct listener_calls {
     void *ctx;

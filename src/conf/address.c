@@ -45,8 +45,8 @@ static bool parse_port(const char *text, unsigned lowest, uint16_t *ret)
 }
 
 /* Cut HOST:PORT at the colon that matters; the brackets of an IPv6 host go. */
-static int split_host_port(const char *text, const char *example, char *host, size_t size, bool *ret_bracketed,
-                           const char **ret_port, struct conf_error *why)
+static int split_host_port(const char *text, const char *example, char *host, size_t size,
+                           bool *ret_bracketed, const char **ret_port, struct conf_error *why)
 {
     const char *colon = strrchr(text, ':');
     size_t len;
@@ -66,7 +66,8 @@ static int split_host_port(const char *text, const char *example, char *host, si
     } else {
         len = (size_t)(colon - text);
         if (memchr(text, ':', len) != NULL)
-            return conf_fail(why, "\"%.80s\": an IPv6 address with a port needs brackets; expected as [::1]:%s",
+            return conf_fail(why,
+                             "\"%.80s\": an IPv6 address with a port needs brackets; expected as [::1]:%s",
                              text, strrchr(example, ':') + 1);
     }
     if (len >= size)
@@ -82,18 +83,18 @@ int conf_parse_address(const char *text, bool any_host, unsigned lowest_port, st
 {
     const char *example = any_host ? "0.0.0.0:20555" : "192.0.2.10:4739";
     char host[INET6_ADDRSTRLEN + 1], shown[INET6_ADDRSTRLEN];
-    const char *port_text;
+    const char *port_text = NULL;
     struct conf_address a;
     struct in6_addr v6;
     struct in_addr v4;
     bool bracketed;
-    uint16_t port;
+    uint16_t port = 0;
 
     if (split_host_port(text, example, host, sizeof(host), &bracketed, &port_text, why) < 0)
         return -1;
     if (!parse_port(port_text, lowest_port, &port))
-        return conf_fail(why, "\"%.80s\": \"%.20s\" is not a port; expected %u to 65535, as %s", text, port_text,
-                         lowest_port, example);
+        return conf_fail(why, "\"%.80s\": \"%.20s\" is not a port; expected %u to 65535, as %s", text,
+                         port_text, lowest_port, example);
     if (strcmp(host, "localhost") == 0)
         strcpy(host, "127.0.0.1");
     if (any_host && !bracketed && host[0] == '\0')
@@ -140,10 +141,13 @@ int conf_parse_ip(const char *text, struct conf_address *ret, struct conf_error 
     else if (inet_pton(AF_INET6, text, &v6) == 1)
         set_v6(&a, &v6, 0);
     else
-        return conf_fail(why, "\"%.80s\": not a numeric address; expected one without a port, as 10.9.0.11 or 2001:db8::11",
-                         text);
+        return conf_fail(
+            why,
+            "\"%.80s\": not a numeric address; expected one without a port, as 10.9.0.11 or 2001:db8::11",
+            text);
     if (!is_unicast(&a))
-        return conf_fail(why, "\"%.80s\": not an address to send from; expected a host's own, as 10.9.0.11", text);
+        return conf_fail(why, "\"%.80s\": not an address to send from; expected a host's own, as 10.9.0.11",
+                         text);
     inet_ntop(a.addr.ss_family, a.addr.ss_family == AF_INET ? (const void *)&v4 : (const void *)&v6, a.text,
               sizeof(a.text));
     *ret = a;

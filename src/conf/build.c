@@ -72,7 +72,8 @@ unsigned build_line(const struct build *b, enum conf_section section, size_t ind
     return s->set[option] ? s->line[option] : s->origin.line;
 }
 
-/* One more element at the end of an array, all zero; capacity grows by doubling, so that it is a power of two. */
+/* One more element at the end of an array, all zero; capacity grows by doubling, so that it is a power of
+ * two. */
 static void *grow(void **array, size_t count, size_t size)
 {
     if ((count & (count - 1)) == 0) {
@@ -146,19 +147,19 @@ static int parse_header(struct build *b, const char *header, unsigned line, enum
     name[0] = '\0';
     if (!conf_sections[section].named) {
         if (*rest != '\0')
-            return conf_fail(b->err, "%s:%u: [%s]: this section has no name; expected [%s]", b->file, line, header,
-                             word);
+            return conf_fail(b->err, "%s:%u: [%s]: this section has no name; expected [%s]", b->file, line,
+                             header, word);
         return 0;
     }
     name_len = rest[0] == '"' ? strcspn(rest + 1, "\"") : 0;
     if (rest[0] != '"' || rest[1 + name_len] != '"' || rest[2 + name_len] != '\0')
-        return conf_fail(b->err, "%s:%u: [%s]: expected a name in double quotes, as [%s \"%s\"]", b->file, line,
-                         header, word, rest[0] != '\0' && strchr(rest, '"') == NULL ? rest : "name");
+        return conf_fail(b->err, "%s:%u: [%s]: expected a name in double quotes, as [%s \"%s\"]", b->file,
+                         line, header, word, rest[0] != '\0' && strchr(rest, '"') == NULL ? rest : "name");
     snprintf(name, size, "%.*s", (int)name_len, rest + 1);
     if (name_len == 0 ||
         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/@+") != name_len)
-        return conf_fail(b->err, "%s:%u: [%s]: a name is made of letters, digits and . _ - : / @ +", b->file, line,
-                         header);
+        return conf_fail(b->err, "%s:%u: [%s]: a name is made of letters, digits and . _ - : / @ +", b->file,
+                         line, header);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* build: a configuration in the making. Sections and values are put in as they are read; build_finish() fills in
- * the defaults, resolves what options say about each other, and hands the snapshot over.
+/* build: a configuration in the making. Sections and values are put in as they are read; build_finish() fills
+ * in the defaults, resolves what options say about each other, and hands the snapshot over.
  */
 #ifndef CONF_BUILD_H
 #define CONF_BUILD_H
@@ -15,7 +15,7 @@ struct build_section {
 
 struct build {
     struct conf *conf;
-    struct conf_error *err; /* the caller's */
+    struct conf_error *err;                   /* the caller's */
     struct build_section *sections[SECTIONS]; /* for collector and vpc parallel to conf's arrays */
     size_t count[SECTIONS];
     const char *file; /* being read: owned by conf->files */
@@ -39,8 +39,8 @@ int build_fail(struct build *b, enum conf_section section, size_t index, const c
                const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* The same for an option, with the line where it was set (the section's, where it was not). */
 #define build_fail_at(b, section, index, key, ...)                                                           \
-    build_fail((b), SECTION_##section, (index), #key, build_line((b), SECTION_##section, (index), OPTION_##section##_##key), \
-               __VA_ARGS__)
+    build_fail((b), SECTION_##section, (index), #key,                                                        \
+               build_line((b), SECTION_##section, (index), OPTION_##section##_##key), __VA_ARGS__)
 unsigned build_line(const struct build *b, enum conf_section section, size_t index, unsigned option);
 
 /* resolve.c: 0, or -1 with b->err filled. */

@@ -1,7 +1,7 @@
 #include "vpcflowd/conf.h"
 
-/* After a mismatch, the last * takes one byte more and matching goes on behind it. Going back to earlier stars never
- * helps, so the cost is at most pattern times text. */
+/* After a mismatch, the last * takes one byte more and matching goes on behind it. Going back to earlier
+ * stars never helps, so the cost is at most pattern times text. */
 bool conf_glob(const char *pattern, struct slice text)
 {
     const char *star = NULL;

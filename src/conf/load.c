@@ -82,7 +82,8 @@ struct conf *conf_load(const char *path, struct conf_error *ret_err)
         return NULL;
     }
     if (build_init(&b, &err) == 0 &&
-        load_file(&b, path, "; name the file with -c FILE, or use --listen, --collector and --exporter-ip") == 0 &&
+        load_file(&b, path, "; name the file with -c FILE, or use --listen, --collector and --exporter-ip") ==
+            0 &&
         load_directory(&b, directory) == 0)
         conf = build_finish(&b);
     build_release(&b);

@@ -10,8 +10,10 @@ static int check_text(struct build *b, const char *flag, const char *text)
     if (text[0] == '\0')
         return conf_fail(b->err, "%s: has no value", flag);
     for (const char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f || (*p == '#' && (p == text || isspace((unsigned char)p[-1]))))
-            return conf_fail(b->err, "%s: control characters, and # after a space, cannot be in a setting", flag);
+        if ((unsigned char)*p < 0x20 || *p == 0x7f ||
+            (*p == '#' && (p == text || isspace((unsigned char)p[-1]))))
+            return conf_fail(b->err, "%s: control characters, and # after a space, cannot be in a setting",
+                             flag);
     if (text[0] == ' ' || text[strlen(text) - 1] == ' ')
         return conf_fail(b->err, "%s: \"%.80s\": begins or ends with a space", flag, text);
     return 0;
@@ -42,16 +44,19 @@ static int set_collector(struct build *b, const char *url)
     if (url == NULL)
         return 0;
     if (strncmp(url, "tcp:", 4) == 0 || strncmp(url, "tls:", 4) == 0)
-        return conf_fail(b->err, "--collector: %.3s is not supported by this version; use udp://ADDRESS:PORT or file:PATH",
-                         url);
+        return conf_fail(
+            b->err, "--collector: %.3s is not supported by this version; use udp://ADDRESS:PORT or file:PATH",
+            url);
     if (strncmp(url, "udp://", 6) != 0 && strncmp(url, "file:", 5) != 0)
-        return conf_fail(b->err, "--collector: \"%.80s\": expected udp://ADDRESS:PORT or file:PATH, as udp://127.0.0.1:4739",
-                         url);
+        return conf_fail(
+            b->err,
+            "--collector: \"%.80s\": expected udp://ADDRESS:PORT or file:PATH, as udp://127.0.0.1:4739", url);
     if (url[0] == 'u' && conf_parse_address(url + 6, false, 1, &address, &why) < 0)
         return conf_fail(b->err, "--collector: %s", why.text);
     if (strcmp(url, "file:") == 0)
         return conf_fail(b->err, "--collector: expected a path after file:, as file:flows.ipfix");
-    return build_section(b, "collector \"collector\"", 0) < 0 ? -1 : set_flag(b, "--collector", "address", url);
+    return build_section(b, "collector \"collector\"", 0) < 0 ? -1
+                                                              : set_flag(b, "--collector", "address", url);
 }
 
 static int set_all(struct build *b, const struct conf_quick *quick)
@@ -62,7 +67,8 @@ static int set_all(struct build *b, const struct conf_quick *quick)
         set_flag(b, "--format", "format", quick->format) < 0)
         return -1;
     if (quick->exporter_ip == NULL && quick->collector != NULL && quick->collector[0] == 'u')
-        return conf_fail(b->err, "--exporter-ip: is needed with a udp collector: the address that flows come from");
+        return conf_fail(b->err,
+                         "--exporter-ip: is needed with a udp collector: the address that flows come from");
     return 0;
 }
 

@@ -10,7 +10,8 @@
 /* Bytes that no line may contain stand for those that inih would take for syntax. */
 #define CODE_SEMICOLON '\1'
 #define CODE_HASH '\2'
-#define ANNOUNCE "\3=\n" /* an entry of ours behind each section's line: inih does not tell of sections without keys */
+#define ANNOUNCE                                                                                             \
+    "\3=\n" /* an entry of ours behind each section's line: inih does not tell of sections without keys */
 
 #define FEED_MIN 128 /* inih's line must hold a name and some of the value */
 
@@ -26,10 +27,10 @@ struct reader {
 
     char *buffer; /* the physical line */
     unsigned line;
-    char *rest;         /* what of this line is still to be fed */
-    struct slice gap;   /* white space between the last piece and the rest */
+    char *rest;          /* what of this line is still to be fed */
+    struct slice gap;    /* white space between the last piece and the rest */
     struct slice before; /* the gap before the piece that inih was given last */
-    enum fed fed;       /* what inih was given last, so what its call is about */
+    enum fed fed;        /* what inih was given last, so what its call is about */
     bool announce, in_section;
 
     bool have_entry; /* the entry so far; its value grows until the next entry, section or the end */
@@ -47,7 +48,8 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* One line into the buffer: 1, 0 at the end, -1 on error. Neither endless lines nor binary files get further. */
+/* One line into the buffer: 1, 0 at the end, -1 on error. Neither endless lines nor binary files get further.
+ */
 static int read_line(struct reader *r)
 {
     size_t n = 0;
@@ -118,8 +120,8 @@ static int take_section(struct reader *r, char *s)
     if (close[1] != '\0')
         return FAIL(r, "%s:%u: \"%.80s\": text after the ] of a section", r->file, r->line, close + 1);
     if (close - s - 1 > READER_NAME_MAX)
-        return FAIL(r, "%s:%u: section is too long: at most %d bytes may stand between [ and ]", r->file, r->line,
-                    READER_NAME_MAX);
+        return FAIL(r, "%s:%u: section is too long: at most %d bytes may stand between [ and ]", r->file,
+                    r->line, READER_NAME_MAX);
     r->fed = FED_SECTION;
     r->rest = s;
     r->in_section = true;
@@ -141,8 +143,8 @@ static int take_entry(struct reader *r, char *s)
         return FAIL(r, "%s:%u: %.*s: stands before any section; put it below its own, as [daemon]", r->file,
                     r->line, key_end - s > 80 ? 80 : (int)(key_end - s), s);
     if (key_end - s > READER_NAME_MAX)
-        return FAIL(r, "%s:%u: %.*s...: key is too long: at most %d bytes", r->file, r->line, READER_NAME_MAX, s,
-                    READER_NAME_MAX);
+        return FAIL(r, "%s:%u: %.*s...: key is too long: at most %d bytes", r->file, r->line, READER_NAME_MAX,
+                    s, READER_NAME_MAX);
     value = sign + 1 + strspn(sign + 1, " \t");
     *key_end = '=';
     memmove(key_end + 1, value, strlen(value) + 1);
@@ -172,8 +174,9 @@ static int take_line(struct reader *r)
     if (looks_like_entry(s))
         return take_entry(r, s);
     if (!r->have_entry)
-        return FAIL(r, "%s:%u: \"%.80s\": no =; expected KEY = VALUE, or a line that goes on with the value above",
-                    r->file, r->line, s);
+        return FAIL(
+            r, "%s:%u: \"%.80s\": no =; expected KEY = VALUE, or a line that goes on with the value above",
+            r->file, r->line, s);
     r->fed = FED_PIECE;
     r->rest = s;
     r->gap = SLICE_LIT(" ");
@@ -181,7 +184,8 @@ static int take_line(struct reader *r)
     return 1;
 }
 
-/* How much of rest to feed, at most `room`, and the gap behind it: inih would drop white space at a piece's end. */
+/* How much of rest to feed, at most `room`, and the gap behind it: inih would drop white space at a piece's
+ * end. */
 static size_t next_piece(struct reader *r, size_t room)
 {
     size_t n = strlen(r->rest);

@@ -1,12 +1,13 @@
 /* reader: a configuration file's lines, through inih, as sections and whole entries with line numbers.
  *
- * inih splits lines into sections, keys and values, but holds 200 bytes a line and 50 of a name, cuts values at
- * " ;", passes over what follows a section's ], and tells no line numbers. So it is fed by a reader of ours, which
- * looks at each physical line first, hands long values over in pieces, and knows the line when inih calls back.
+ * inih splits lines into sections, keys and values, but holds 200 bytes a line and 50 of a name, cuts values
+ * at " ;", passes over what follows a section's ], and tells no line numbers. So it is fed by a reader of
+ * ours, which looks at each physical line first, hands long values over in pieces, and knows the line when
+ * inih calls back.
  *
- * The syntax that comes of it: '#' begins a comment at the start of a line or after white space; a line that begins
- * with ';' is one too, but within a value ';' is a character like any other. An indented line goes on with the value
- * above it, unless it is a KEY = VALUE or [section] itself: people indent those.
+ * The syntax that comes of it: '#' begins a comment at the start of a line or after white space; a line that
+ * begins with ';' is one too, but within a value ';' is a character like any other. An indented line goes on
+ * with the value above it, unless it is a KEY = VALUE or [section] itself: people indent those.
  */
 #ifndef CONF_READER_H
 #define CONF_READER_H
@@ -27,6 +28,7 @@ struct reader_calls {
 };
 
 /* 0, or -1 with the first error, the reader's own ("FILE:LINE: …") or a call's. */
-int reader_run(FILE *in, const char *file, const struct reader_calls *calls, void *user, struct conf_error *ret_err);
+int reader_run(FILE *in, const char *file, const struct reader_calls *calls, void *user,
+               struct conf_error *ret_err);
 
 #endif

@@ -20,8 +20,8 @@ static int take_scheme(struct build *b, size_t i)
     size_t skip;
 
     if (starts_with(c->address_text, "tcp:") || starts_with(c->address_text, "tls:"))
-        return build_fail_at(b, collector, i, address, "%.3s is not supported by this version; use udp or file",
-                             c->address_text);
+        return build_fail_at(b, collector, i, address,
+                             "%.3s is not supported by this version; use udp or file", c->address_text);
     if (starts_with(c->address_text, "udp://")) {
         said = TRANSPORT_UDP;
         skip = strlen("udp://");
@@ -32,8 +32,9 @@ static int take_scheme(struct build *b, size_t i)
         return 0;
     }
     if (b->sections[SECTION_collector][i].set[OPTION_collector_transport] && c->transport != said)
-        return build_fail_at(b, collector, i, address, "\"%.80s\": is not for transport = %s; change one of the two",
-                             c->address_text, conf_transport_name(c->transport));
+        return build_fail_at(b, collector, i, address,
+                             "\"%.80s\": is not for transport = %s; change one of the two", c->address_text,
+                             conf_transport_name(c->transport));
     c->transport = said;
     memmove(c->address_text, c->address_text + skip, strlen(c->address_text + skip) + 1);
     return 0;
@@ -45,22 +46,26 @@ static int resolve_collector(struct build *b, size_t i)
     struct conf_error why;
 
     if (c->address_text == NULL)
-        return build_fail_at(b, collector, i, address, "is missing; expected ADDRESS:PORT, as 192.0.2.10:4739, or a path "
-                                                       "with transport = file");
+        return build_fail_at(b, collector, i, address,
+                             "is missing; expected ADDRESS:PORT, as 192.0.2.10:4739, or a path "
+                             "with transport = file");
     if (take_scheme(b, i) < 0)
         return -1;
     if (c->transport == TRANSPORT_FILE) {
         if (c->address_text[0] == '\0')
-            return build_fail_at(b, collector, i, address, "expected a path after file:, as file:flows.ipfix");
+            return build_fail_at(b, collector, i, address,
+                                 "expected a path after file:, as file:flows.ipfix");
     } else {
         if (conf_parse_address(c->address_text, false, 1, &c->address, &why) < 0)
             return build_fail_at(b, collector, i, address, "%s", why.text);
         if (conf_address_is_any(&c->address))
-            return build_fail_at(b, collector, i, address, "\"%s\": not an address to send to; expected the collector's, as "
-                                                           "192.0.2.10:4739",
+            return build_fail_at(b, collector, i, address,
+                                 "\"%s\": not an address to send to; expected the collector's, as "
+                                 "192.0.2.10:4739",
                                  c->address.text);
         if (b->conf->daemon.message_size > UDP_PAYLOAD_MAX)
-            return build_fail_at(b, collector, i, transport, "udp cannot carry message_size = %llu; set at most %d in [daemon]",
+            return build_fail_at(b, collector, i, transport,
+                                 "udp cannot carry message_size = %llu; set at most %d in [daemon]",
                                  (unsigned long long)b->conf->daemon.message_size, UDP_PAYLOAD_MAX);
     }
     for (size_t j = 0; j < i; j++) {
@@ -69,7 +74,8 @@ static int resolve_collector(struct build *b, size_t i)
         if (o->transport == c->transport &&
             strcmp(c->transport == TRANSPORT_FILE ? o->address_text : o->address.text,
                    c->transport == TRANSPORT_FILE ? c->address_text : c->address.text) == 0)
-            return build_fail_at(b, collector, i, address, "is the address of [collector \"%s\"] too (%s:%u); give each its own",
+            return build_fail_at(b, collector, i, address,
+                                 "is the address of [collector \"%s\"] too (%s:%u); give each its own",
                                  o->name, o->origin.file, o->origin.line);
     }
     return 0;
@@ -84,7 +90,8 @@ static int unknown_collector(struct build *b, size_t i, const char *name)
     for (size_t j = 0; j < conf->collector_count && used < sizeof(known); j++)
         used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", j > 0 ? ", " : "",
                                  conf->collectors[j].name);
-    return build_fail_at(b, vpc, i, collector, "there is no [collector \"%.60s\"]; known are %s", name, known);
+    return build_fail_at(b, vpc, i, collector, "there is no [collector \"%.60s\"]; known are %s", name,
+                         known);
 }
 
 /* Without a name in the file, the list is that of all collectors. */
@@ -137,15 +144,17 @@ static int check_matching(struct build *b, size_t i)
         if (!s->set[keys[k]])
             continue;
         if (b->conf->vpcs[i].is_default)
-            return build_fail(b, SECTION_vpc, i, conf_options[keys[k]].key, s->line[keys[k]],
-                              "\"default\" takes what no other [vpc] takes and has no such key; remove it, or give "
-                              "the section another name");
+            return build_fail(
+                b, SECTION_vpc, i, conf_options[keys[k]].key, s->line[keys[k]],
+                "\"default\" takes what no other [vpc] takes and has no such key; remove it, or give "
+                "the section another name");
         given++;
     }
     if (given == 0 && !b->conf->vpcs[i].is_default)
-        return build_fail(b, SECTION_vpc, i, NULL, s->origin.line,
-                          "has no log_group, account, interface or vpc_id: it would take every record; name it "
-                          "\"default\" if that is meant");
+        return build_fail(
+            b, SECTION_vpc, i, NULL, s->origin.line,
+            "has no log_group, account, interface or vpc_id: it would take every record; name it "
+            "\"default\" if that is meant");
     return 0;
 }
 
@@ -160,10 +169,11 @@ static int check_exporter_ip(struct build *b, size_t i)
         if (c->transport != TRANSPORT_UDP)
             continue;
         if (v->exporter_ip.addr.ss_family == 0)
-            return build_fail_at(b, vpc, i, exporter_ip,
-                                 "is missing; [collector \"%s\"] is sent to by udp and needs the address that flows "
-                                 "come from, as 10.9.0.11",
-                                 c->name);
+            return build_fail_at(
+                b, vpc, i, exporter_ip,
+                "is missing; [collector \"%s\"] is sent to by udp and needs the address that flows "
+                "come from, as 10.9.0.11",
+                c->name);
         if (v->exporter_ip.addr.ss_family != c->address.addr.ss_family)
             return build_fail_at(b, vpc, i, exporter_ip,
                                  "%s cannot send to [collector \"%s\"] at %s; expected an %s address",
@@ -173,7 +183,8 @@ static int check_exporter_ip(struct build *b, size_t i)
     return 0;
 }
 
-/* FNV-1a, 32 bits: the same domain in every process and after every restart. 0 is no domain, so it becomes 1. */
+/* FNV-1a, 32 bits: the same domain in every process and after every restart. 0 is no domain, so it becomes 1.
+ */
 static uint32_t hash_domain(const void *bytes, size_t len)
 {
     const unsigned char *p = bytes;
@@ -225,14 +236,16 @@ static int check_identity(struct build *b, size_t i)
         if (c == NULL)
             continue;
         if (c->transport == TRANSPORT_FILE)
-            return build_fail_at(b, vpc, i, observation_domain,
-                                 "%u is the domain of [vpc \"%s\"] (%s:%u) in the file of [collector \"%s\"] too; set "
-                                 "another observation_domain",
-                                 v->domain, o->name, o->origin.file, o->origin.line, c->name);
-        return build_fail_at(b, vpc, i, exporter_ip,
-                             "%s with observation domain %u is what [vpc \"%s\"] (%s:%u) is to [collector \"%s\"] too; "
-                             "set another exporter_ip or observation_domain",
-                             v->exporter_ip.text, v->domain, o->name, o->origin.file, o->origin.line, c->name);
+            return build_fail_at(
+                b, vpc, i, observation_domain,
+                "%u is the domain of [vpc \"%s\"] (%s:%u) in the file of [collector \"%s\"] too; set "
+                "another observation_domain",
+                v->domain, o->name, o->origin.file, o->origin.line, c->name);
+        return build_fail_at(
+            b, vpc, i, exporter_ip,
+            "%s with observation domain %u is what [vpc \"%s\"] (%s:%u) is to [collector \"%s\"] too; "
+            "set another exporter_ip or observation_domain",
+            v->exporter_ip.text, v->domain, o->name, o->origin.file, o->origin.line, c->name);
     }
     return 0;
 }
@@ -251,13 +264,16 @@ static int check_any(struct build *b)
     const char *file = b->conf->files.item[0];
 
     if (b->conf->collector_count == 0 && !b->quick)
-        return conf_fail(b->err, "%s: no collector is configured; expected a section [collector \"name\"] with "
-                                 "address = ADDRESS:PORT",
+        return conf_fail(b->err,
+                         "%s: no collector is configured; expected a section [collector \"name\"] with "
+                         "address = ADDRESS:PORT",
                          file);
     if (b->conf->vpc_count == 0)
-        return conf_fail(b->err, "%s: no VPC is configured; expected a section [vpc \"name\"] there or in vpc.d/*.conf "
-                                 "beside it",
-                         file);
+        return conf_fail(
+            b->err,
+            "%s: no VPC is configured; expected a section [vpc \"name\"] there or in vpc.d/*.conf "
+            "beside it",
+            file);
     return 0;
 }
 

@@ -14,7 +14,8 @@ const struct conf_section_info conf_sections[SECTIONS] = {
     [SECTION_spool] = {"spool", false, true, 0},
 };
 
-/* LATER options have no member, and their section may have no struct: so the type chooses how to find the offset. */
+/* LATER options have no member, and their section may have no struct: so the type chooses how to find the
+ * offset. */
 #define MEMBER_AT(section, member) offsetof(struct conf_##section, member)
 #define OFFSET_COUNT MEMBER_AT
 #define OFFSET_SIZE MEMBER_AT

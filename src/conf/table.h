@@ -1,7 +1,7 @@
 /* table: conf_options.def as rows, and the types their values have.
  *
- * A row says where its value lies in its section's struct; a type says how text becomes a value and back. The rest
- * of conf/ walks the rows and names no option, but for the checks between options in resolve.c.
+ * A row says where its value lies in its section's struct; a type says how text becomes a value and back. The
+ * rest of conf/ walks the rows and names no option, but for the checks between options in resolve.c.
  */
 #ifndef CONF_TABLE_H
 #define CONF_TABLE_H
@@ -93,7 +93,8 @@ void conf_list_keys(enum conf_section section, char *out, size_t size);
 /* Fill from a printf format, control characters escaped; always -1. */
 int conf_fail(struct conf_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* HOST:PORT with a numeric host (IPv6 in brackets) and port >= lowest_port. An empty host is 0.0.0.0 if `any_host`. */
+/* HOST:PORT with a numeric host (IPv6 in brackets) and port >= lowest_port. An empty host is 0.0.0.0 if
+ * `any_host`. */
 int conf_parse_address(const char *text, bool any_host, unsigned lowest_port, struct conf_address *ret,
                        struct conf_error *why);
 int conf_parse_ip(const char *text, struct conf_address *ret, struct conf_error *why);

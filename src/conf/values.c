@@ -28,7 +28,8 @@ struct unit {
 };
 
 /* Largest first: the one that divides a value without rest is the one it is shown in. */
-static const struct unit size_units[] = {{"G", 1u << 30}, {"M", 1u << 20}, {"k", 1u << 10}, {"", 1}, {NULL, 0}};
+static const struct unit size_units[] = {
+    {"G", 1u << 30}, {"M", 1u << 20}, {"k", 1u << 10}, {"", 1}, {NULL, 0}};
 static const struct unit duration_units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
 
 static void show_units(uint64_t n, const struct unit *unit, char *out, size_t size)
@@ -51,7 +52,8 @@ static bool read_units(const char *text, const struct unit *unit, uint64_t *ret)
     return false;
 }
 
-static int parse_count(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_count(const struct conf_option *option, const char *text, void *value,
+                       struct conf_error *why)
 {
     const char *end;
     uint64_t n;
@@ -104,10 +106,11 @@ static void print_size(const void *value, FILE *out)
     print_in_units(value, size_units, out);
 }
 
-static int parse_duration(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_duration(const struct conf_option *option, const char *text, void *value,
+                          struct conf_error *why)
 {
-    return parse_in_units(option, text, duration_units, "a time with its unit, as 500ms, 60s, 5m or 1h", value,
-                          why);
+    return parse_in_units(option, text, duration_units, "a time with its unit, as 500ms, 60s, 5m or 1h",
+                          value, why);
 }
 
 static void print_duration(const void *value, FILE *out)
@@ -125,8 +128,11 @@ static int read_word(const char *text, const char *const *words)
 }
 
 static const char *const bool_words[] = {"no", "yes", NULL};
-static const char *const level_words[] = {
-    [LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug", NULL};
+static const char *const level_words[] = {[LEVEL_ERROR] = "error",
+                                          [LEVEL_WARNING] = "warning",
+                                          [LEVEL_INFO] = "info",
+                                          [LEVEL_DEBUG] = "debug",
+                                          NULL};
 static const char *const transport_words[] = {[TRANSPORT_UDP] = "udp", [TRANSPORT_FILE] = "file", NULL};
 static const char *const fields_words[] = {[FIELDS_STANDARD] = "standard", [FIELDS_FULL] = "full", NULL};
 
@@ -146,7 +152,8 @@ static void print_bool(const void *value, FILE *out)
     fputs(bool_words[*(const bool *)value], out);
 }
 
-static int parse_level(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_level(const struct conf_option *option, const char *text, void *value,
+                       struct conf_error *why)
 {
     int word = read_word(text, level_words);
 
@@ -186,7 +193,8 @@ const char *conf_transport_name(enum conf_transport transport)
     return transport_words[transport];
 }
 
-static int parse_fields(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_fields(const struct conf_option *option, const char *text, void *value,
+                        struct conf_error *why)
 {
     int word = read_word(text, fields_words);
 
@@ -213,7 +221,8 @@ static uint64_t usable_cpus(void)
     return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint64_t)n;
 }
 
-static int parse_workers(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_workers(const struct conf_option *option, const char *text, void *value,
+                         struct conf_error *why)
 {
     if (strcmp(text, "auto") == 0) {
         *(uint64_t *)value = usable_cpus();
@@ -225,7 +234,8 @@ static int parse_workers(const struct conf_option *option, const char *text, voi
     return 0;
 }
 
-static int parse_string(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_string(const struct conf_option *option, const char *text, void *value,
+                        struct conf_error *why)
 {
     char *copy = strdup(text);
 
@@ -326,7 +336,8 @@ static bool list_is_set(const void *value)
     return ((const struct conf_list *)value)->count > 0;
 }
 
-static int parse_address(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_address(const struct conf_option *option, const char *text, void *value,
+                         struct conf_error *why)
 {
     (void)option;
     return conf_parse_address(text, true, 0, value, why);
@@ -367,7 +378,8 @@ static void squeeze_spaces(char *s)
     *to = '\0';
 }
 
-static int parse_format(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_format(const struct conf_option *option, const char *text, void *value,
+                        struct conf_error *why)
 {
     struct format_value *v = value;
     struct format *format = calloc(1, sizeof(*format));
@@ -424,7 +436,8 @@ static void release_format(void *value)
     free(v->text);
 }
 
-static int parse_later(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
+static int parse_later(const struct conf_option *option, const char *text, void *value,
+                       struct conf_error *why)
 {
     (void)option;
     (void)text;

@@ -164,7 +164,7 @@ static int emit(struct encoder *e, struct lane *lane, struct messages *out, stru
  * taken, the one that has waited longest. */
 static struct lane *choose_lane(struct encoder *e, const struct template_entry *entry, uint32_t vpc)
 {
-    struct lane *best = &e->lanes[0];
+    struct lane *best = NULL;
     unsigned best_rank = 0;
 
     for (unsigned i = 0; i < LANES; i++) {
@@ -174,9 +174,11 @@ static struct lane *choose_lane(struct encoder *e, const struct template_entry *
 
         if (lane->entry == entry && open && lane->vpc == vpc)
             return lane;
+        if (lane == e->last[FIELDS_STANDARD] || lane == e->last[FIELDS_FULL])
+            continue; /* this record's, in the other profile: not open yet, but not free */
         if (lane->entry == entry && !open)
             rank = 4;
-        if (rank > best_rank || (rank == best_rank && lane->used < best->used)) {
+        if (best == NULL || rank > best_rank || (rank == best_rank && lane->used < best->used)) {
             best = lane;
             best_rank = rank;
         }
@@ -238,11 +240,10 @@ static int change_kind(struct encoder *e, const struct conf *conf, uint32_t vpc,
     e->vpc = vpc;
     e->shape = shape;
     e->present = flow->present;
-    for (unsigned p = 0; p < FIELDS_PROFILES; p++) {
-        e->last[p] = NULL;
+    memset(e->last, 0, sizeof(e->last));
+    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
         if (e->uses[p] && (e->last[p] = find_lane(e, (enum conf_fields)p, out, ret_why)) == NULL)
             return -1;
-    }
     e->conf = conf;
     return 0;
 }

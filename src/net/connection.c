@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vpcflowd/log.h"
@@ -31,6 +32,8 @@ struct connection {
     int fd;
     enum connection_state state;
     bool paused;
+    uint64_t buffered; /* as told to the host */
+    uint64_t last_active;
     struct event *readable, *writable, *linger;
     struct evbuffer *in, *out;
     struct framing framing;
@@ -163,6 +166,7 @@ static void take_event(struct connection *c, enum framing_event event, const str
 {
     switch (event) {
     case FRAMING_MORE:
+        evbuffer_drain(c->in, framing_take_skip(&c->framing));
         break;
     case FRAMING_PAYLOAD:
         give_payload(c);
@@ -202,6 +206,24 @@ static void take_end(struct connection *c)
         c->state = DRAINING;
 }
 
+static void count_buffered(struct connection *c)
+{
+    uint64_t now = evbuffer_get_length(c->in);
+    int64_t change = (int64_t)(now - c->buffered);
+
+    c->buffered = now;
+    if (change != 0)
+        c->host->on_buffered(c->host->ctx, c, change);
+}
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 static ssize_t read_some(struct connection *c)
 {
     struct evbuffer_iovec space[2];
@@ -234,11 +256,12 @@ static bool connection_finished(struct connection *c)
 
 static void begin_linger(struct connection *c)
 {
-    struct timeval tv = {CONNECTION_LINGER_MS / 1000, (CONNECTION_LINGER_MS % 1000) * 1000};
+    struct timeval tv = {CONNECTION_LINGER_MS / 1000, (suseconds_t)(CONNECTION_LINGER_MS % 1000) * 1000};
 
     c->state = LINGERING;
     shutdown(c->fd, SHUT_WR);
     evbuffer_drain(c->in, evbuffer_get_length(c->in));
+    count_buffered(c);
     event_add(c->linger, &tv);
     update_events(c);
 }
@@ -279,6 +302,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     if (n <= 0)
         take_end(c); /* a reset ends the stream too: what is whole is used, the rest fails its checks */
+    c->last_active = monotonic_ms();
+    count_buffered(c);
     update_events(c);
 }
 
@@ -363,12 +388,13 @@ static void orphan_tickets(struct connection *c)
 
 static void connection_release(struct connection *c)
 {
-    struct event *events[] = {c->readable, c->writable, c->linger};
-
     orphan_tickets(c);
-    for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
-        if (events[i] != NULL)
-            event_free(events[i]);
+    if (c->readable != NULL)
+        event_free(c->readable);
+    if (c->writable != NULL)
+        event_free(c->writable);
+    if (c->linger != NULL)
+        event_free(c->linger);
     if (c->in != NULL)
         evbuffer_free(c->in);
     if (c->out != NULL)
@@ -405,8 +431,10 @@ struct connection *connection_new(const struct connection_host *host, int fd, co
 
 void connection_refuse(struct connection *c, const char *line)
 {
-    reply_now(c, line);
+    evbuffer_drain(c->in, evbuffer_get_length(c->in));
+    count_buffered(c);
     c->state = DRAINING;
+    reply_now(c, line);
     update_events(c);
 }
 
@@ -431,8 +459,20 @@ void connection_free(struct connection *c)
 {
     if (c == NULL)
         return;
+    evbuffer_drain(c->in, evbuffer_get_length(c->in));
+    count_buffered(c);
     c->host->on_gone(c->host->ctx, c);
     connection_release(c);
+}
+
+uint64_t connection_buffered(const struct connection *c)
+{
+    return c->buffered;
+}
+
+uint64_t connection_last_active(const struct connection *c)
+{
+    return c->last_active;
 }
 
 struct connection *connection_next(const struct connection *c)

@@ -25,8 +25,9 @@ struct listener {
     struct evconnlistener *accepter;
     struct event *retry, *stopped;
     struct connection *connections;
-    uint64_t count;   /* connections */
-    uint64_t tickets; /* not answered yet, those of gone connections too */
+    uint64_t count;    /* connections */
+    uint64_t tickets;  /* not answered yet, those of gone connections too */
+    uint64_t buffered; /* bytes of payloads that have not arrived whole */
     bool paused, stopping;
     char address[NI_MAXHOST + 16];
 };
@@ -63,6 +64,33 @@ static void on_ticket(void *ctx, int change)
 
     l->tickets += (uint64_t)(int64_t)change;
     check_stopped(l);
+}
+
+/* Half-sent payloads may take so much memory and no more. The one whose sender has been silent longest makes
+ * room: nothing of it was accepted, so nothing is lost. */
+static void on_buffered(void *ctx, struct connection *from, int64_t change)
+{
+    static struct log_limit limit;
+    struct listener *l = ctx;
+    uint64_t most = l->host.conf->max_payload * BUFFERED_PAYLOADS;
+    struct connection *oldest = NULL;
+
+    l->buffered += (uint64_t)change;
+    if (change <= 0 || l->buffered <= most)
+        return;
+    for (struct connection *c = l->connections; c != NULL; c = connection_next(c))
+        if (c != from && connection_buffered(c) != 0 &&
+            (oldest == NULL || connection_last_active(c) < connection_last_active(oldest)))
+            oldest = c;
+    if (oldest == NULL)
+        return;
+    log_limited(
+        &limit,
+        "half-sent payloads take more than %llu bytes (%d times max_payload): refusing the one that has "
+        "been silent longest",
+        (unsigned long long)most, BUFFERED_PAYLOADS);
+    metrics.payloads_refused++;
+    connection_refuse(oldest, "ERR 503 busy: too many half-sent payloads; try again later");
 }
 
 static void on_stopped(evutil_socket_t fd, short what, void *arg)
@@ -169,7 +197,7 @@ struct listener *listener_new(struct event_base *base, const struct conf *conf,
                               const struct listener_calls *calls, struct error *ret_err)
 {
     struct listener *l = calloc(1, sizeof(*l));
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t len = sizeof(bound);
     int fd = -1;
 
@@ -180,6 +208,7 @@ struct listener *listener_new(struct event_base *base, const struct conf *conf,
                                        .calls = &l->calls,
                                        .on_gone = on_gone,
                                        .on_ticket = on_ticket,
+                                       .on_buffered = on_buffered,
                                        .ctx = l};
     l->calls = *calls;
     fd = open_socket(&conf->listener.address, ret_err);
@@ -194,7 +223,11 @@ struct listener *listener_new(struct event_base *base, const struct conf *conf,
     if (l->retry == NULL || l->stopped == NULL || l->accepter == NULL)
         goto no_memory;
     evconnlistener_set_error_cb(l->accepter, on_accept_error);
-    getsockname(evconnlistener_get_fd(l->accepter), (struct sockaddr *)&bound, &len);
+    if (getsockname(evconnlistener_get_fd(l->accepter), (struct sockaddr *)&bound, &len) != 0) {
+        error_set(ret_err, ERROR_INTERNAL, "[listener] address = %s: %s", conf->listener.address.text,
+                  strerror(errno));
+        goto fail;
+    }
     address_text((struct sockaddr *)&bound, len, l->address, sizeof(l->address));
     return l;
 no_memory:

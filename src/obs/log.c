@@ -30,8 +30,8 @@ void log_set_level(enum conf_level level)
     least_severe = level;
 }
 
-/* JOURNAL_STREAM names the device and inode of the journal's stream. It is inherited by what writes elsewhere, so
- * it must be those of standard error. */
+/* JOURNAL_STREAM names the device and inode of the journal's stream. It is inherited by what writes
+ * elsewhere, so it must be those of standard error. */
 static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");

@@ -225,8 +225,10 @@ static void abandon_all(struct engine *e)
     struct batch none = {0};
 
     error_set(&none.error, ERROR_BUSY, "the daemon is stopping");
-    while (e->flights != NULL)
-        finish(e->flights, &none);
+    for (struct flight *f = e->flights, *next; f != NULL; f = next) {
+        next = f->next;
+        finish(f, &none);
+    }
 }
 
 void engine_free(struct engine *e)

@@ -17,24 +17,23 @@ static int add(struct buffer *b, const char *text)
     return buffer_append(b, text, strlen(text), SIZE_MAX / 2);
 }
 
-/* Traffic as a busy server sees it: a few hundred peers, well-known ports, counters of any size. */
+/* Traffic as a server on the internet sees it: thousands of peers, a few services, counters of any size.
+ * Compresses as real payloads do, to some 37 bytes a record. */
 static int add_event(struct buffer *b, uint32_t *rnd, unsigned i)
 {
-    char text[512];
-    uint32_t r = next(rnd), peer = next(rnd) % 400, packets = 1 + next(rnd) % (r % 7 == 0 ? 50000 : 40);
-    uint32_t start = 1700000000 + i / 64, in = r & 1;
-    unsigned port = 1024 + next(rnd) % 60000, service = (r >> 8) % 3 == 0   ? 443
-                                                        : (r >> 8) % 3 == 1 ? 22
-                                                                            : 8080;
+    char text[512], peer[16], own[16] = "10.20.1.15";
+    uint32_t r = next(rnd), ip = next(rnd), packets = 1 + next(rnd) % (r % 7 == 0 ? 50000 : 40);
+    uint32_t start = 1700000000 + next(rnd) % 60, in = r & 1;
+    unsigned port = 1024 + next(rnd) % 64000, service = (unsigned[]){443, 22, 8080, 53}[(r >> 8) % 4];
 
+    snprintf(peer, sizeof(peer), "198.%u.%u.%u", 16 + (ip >> 16) % 16, (ip >> 8) & 255, ip & 255);
     snprintf(
         text, sizeof(text),
-        "%s{\"id\":\"3454240186498915494862616751090378749909214673980%07u\",\"timestamp\":%u000,\"message\":"
-        "\"2 123456789012 eni-0a1b2c3d4e5f60718 %s%u.%u %s%u.%u %u %u 6 %u %u %u %u %s OK\"}",
-        i == 0 ? "" : ",", i, start, in ? "198.51." : "10.20.", in ? peer / 100 : 1, in ? peer % 100 + 1 : 15,
-        in ? "10.20." : "198.51.", in ? 1 : peer / 100, in ? 15 : peer % 100 + 1, in ? port : service,
-        in ? service : port, packets, packets * (40 + r % 1400), start, start + 59,
-        r % 11 == 0 ? "REJECT" : "ACCEPT");
+        "%s{\"id\":\"3454240186498915494862616751090378749909214%05u%08u\",\"timestamp\":%u000,\"message\":"
+        "\"2 123456789012 eni-0a1b2c3d4e5f60718 %s %s %u %u 6 %u %u %u %u %s OK\"}",
+        i == 0 ? "" : ",", i, next(rnd) % 100000000, start, in ? peer : own, in ? own : peer,
+        in ? port : service, in ? service : port, packets, packets * (40 + r % 1400), start,
+        start + 20 + next(rnd) % 40, r % 11 == 0 ? "REJECT" : "ACCEPT");
     return add(b, text);
 }
 

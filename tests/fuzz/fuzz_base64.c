@@ -22,7 +22,8 @@ struct decoded {
     struct error err;
 };
 
-/* Decode in pieces of `most` bytes at most; each piece's output has exactly the room that the contract asks for. */
+/* Decode in pieces of `most` bytes at most; each piece's output has exactly the room that the contract asks
+ * for. */
 static void decode(struct decoded *d, const char *text, size_t size, size_t most, bool in_place)
 {
     struct base64 b;

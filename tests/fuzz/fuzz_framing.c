@@ -1,5 +1,5 @@
-/* Property: however a stream is cut into calls, the same events come at the same places with the same results, and
- * skip + length + trail is what was taken since the last event.
+/* Property: however a stream is cut into calls, the same events come at the same places with the same
+ * results, and skip + length + trail is what was taken since the last event.
  *
  * Input: one byte for max_payload, one for the cuts, then the stream.
  */

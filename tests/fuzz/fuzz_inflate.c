@@ -1,11 +1,13 @@
-/* Properties: the two backends agree on which streams are good and on their output; cuts never change either; output
- * never passes the limit.
+/* Properties: the two backends agree on which streams are good and on their output; cuts never change either;
+ * output never passes the limit.
  *
- * One difference is known and allowed: ISA-L takes Huffman codes that leave bit patterns unused, as long as none of
- * those occurs, where zlib refuses the code itself ("invalid … set"). Checksums are checked either way.
+ * One difference is known and allowed: ISA-L takes Huffman codes that leave bit patterns unused, as long as
+ * none of those occurs, where zlib refuses the code itself ("invalid … set"). Checksums are checked either
+ * way.
  *
- * Input: one byte for mode and cuts, one for the limit, then the stream; or, in the second mode, bare deflate blocks,
- * which get a gzip header and the right trailer here, so that damaged blocks are not all stopped by the checksum.
+ * Input: one byte for mode and cuts, one for the limit, then the stream; or, in the second mode, bare deflate
+ * blocks, which get a gzip header and the right trailer here, so that damaged blocks are not all stopped by
+ * the checksum.
  */
 #include <endian.h>
 #include <stdint.h>
@@ -56,7 +58,8 @@ static void same(const struct inflated *a, const struct inflated *b)
 {
     CHECK(a->rc == b->rc);
     if (a->rc == 0)
-        CHECK(a->out.len == b->out.len && (a->out.len == 0 || memcmp(a->out.data, b->out.data, a->out.len) == 0));
+        CHECK(a->out.len == b->out.len &&
+              (a->out.len == 0 || memcmp(a->out.data, b->out.data, a->out.len) == 0));
 }
 
 static void compare(struct slice in, size_t most, size_t max)

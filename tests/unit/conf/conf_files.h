@@ -1,5 +1,5 @@
-/* Configuration files for tests, in a directory of their own. A test works within it, so that error texts begin with
- * "t.conf" or "vpc.d/…" whatever the directory is called. */
+/* Configuration files for tests, in a directory of their own. A test works within it, so that error texts
+ * begin with "t.conf" or "vpc.d/…" whatever the directory is called. */
 #ifndef CONF_FILES_H
 #define CONF_FILES_H
 

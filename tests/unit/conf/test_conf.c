@@ -1,4 +1,5 @@
-/* What a configuration comes to: files in order, defaults, resolved values, -t's output, and the three settings. */
+/* What a configuration comes to: files in order, defaults, resolved values, -t's output, and the three
+ * settings. */
 #include <arpa/inet.h>
 #include <sched.h>
 
@@ -119,11 +120,12 @@ static void a_vpc_without_collectors_goes_to_all_of_them(void **state)
 
 static void the_domain_comes_from_option_address_or_name(void **state)
 {
-    struct conf *conf = load_text("[collector \"f\"]\naddress = file:x\n"
-                                  "[vpc \"a\"]\nlog_group = a\nobservation_domain = 11\nexporter_ip = 10.0.0.1\n"
-                                  "[vpc \"b\"]\nlog_group = b\nexporter_ip = 10.0.0.1\n"
-                                  "[vpc \"c\"]\nlog_group = c\nexporter_ip = 2001:db8::1\n"
-                                  "[vpc \"foobar\"]\nlog_group = d\n");
+    struct conf *conf =
+        load_text("[collector \"f\"]\naddress = file:x\n"
+                  "[vpc \"a\"]\nlog_group = a\nobservation_domain = 11\nexporter_ip = 10.0.0.1\n"
+                  "[vpc \"b\"]\nlog_group = b\nexporter_ip = 10.0.0.1\n"
+                  "[vpc \"c\"]\nlog_group = c\nexporter_ip = 2001:db8::1\n"
+                  "[vpc \"foobar\"]\nlog_group = d\n");
     uint32_t h = 2166136261u;
     uint8_t v6[16];
 
@@ -140,10 +142,10 @@ static void the_domain_comes_from_option_address_or_name(void **state)
 
 static void one_exporter_ip_may_have_several_domains(void **state)
 {
-    struct conf *conf = load_text(COLLECTOR
-                                  "[vpc \"a\"]\nlog_group = a\nexporter_ip = 127.0.0.2\nobservation_domain = 1\n"
-                                  "[vpc \"b\"]\nlog_group = b\nexporter_ip = 127.0.0.2\nobservation_domain = 2\n"
-                                  "[vpc \"c\"]\nlog_group = c\nexporter_ip = 127.0.0.3\nobservation_domain = 2\n");
+    struct conf *conf =
+        load_text(COLLECTOR "[vpc \"a\"]\nlog_group = a\nexporter_ip = 127.0.0.2\nobservation_domain = 1\n"
+                            "[vpc \"b\"]\nlog_group = b\nexporter_ip = 127.0.0.2\nobservation_domain = 2\n"
+                            "[vpc \"c\"]\nlog_group = c\nexporter_ip = 127.0.0.3\nobservation_domain = 2\n");
 
     (void)state;
     assert_int_equal(conf->vpc_count, 3);
@@ -214,8 +216,9 @@ static void what_t_prints_loads_again_as_the_same(void **state)
     (void)state;
     conf_unref(conf);
     assert_non_null(strstr(first, "[vpc \"default\"]\n# takes what no other [vpc] takes\n"));
-    assert_non_null(strstr(first, "[vpc \"v\"]\n# takes records with log group /aws/* and account 1 and VPC vpc-1 and "
-                                  "interface eni-1 or eni-2\n"));
+    assert_non_null(
+        strstr(first, "[vpc \"v\"]\n# takes records with log group /aws/* and account 1 and VPC vpc-1 and "
+                      "interface eni-1 or eni-2\n"));
     assert_non_null(strstr(first, "\nformat = ${version} ${no-such-field} ${vpc-id}\n"));
     assert_non_null(strstr(first, "\n#format = ${version} ${account-id} ${interface-id} "));
     assert_non_null(strstr(first, "\nidle_timeout = 90s\n"));
@@ -231,7 +234,8 @@ static void what_t_prints_loads_again_as_the_same(void **state)
     free(second);
 }
 
-static struct conf *quick(const char *listen, const char *collector, const char *exporter_ip, const char *format)
+static struct conf *quick(const char *listen, const char *collector, const char *exporter_ip,
+                          const char *format)
 {
     struct conf_error err = {""};
     struct conf *conf = conf_quick(&(struct conf_quick){listen, collector, exporter_ip, format}, &err);
@@ -243,7 +247,8 @@ static struct conf *quick(const char *listen, const char *collector, const char 
 
 static void three_settings_make_a_whole_configuration(void **state)
 {
-    struct conf *conf = quick("127.0.0.1:0", "udp://127.0.0.1:4739", "127.0.0.2", "${version} ${start}"), *again;
+    struct conf *conf = quick("127.0.0.1:0", "udp://127.0.0.1:4739", "127.0.0.2", "${version} ${start}"),
+                *again;
     char *text = printed(conf);
 
     (void)state;
@@ -292,8 +297,9 @@ static void mistakes_on_the_command_line_name_the_flag(void **state)
          "--listen: \"20555\": no port; expected ADDRESS:PORT, as 0.0.0.0:20555"},
         {{NULL, "tcp://127.0.0.1:1", "127.0.0.2", NULL},
          "--collector: tcp is not supported by this version; use udp://ADDRESS:PORT or file:PATH"},
-        {{NULL, "127.0.0.1:1", "127.0.0.2", NULL}, "--collector: \"127.0.0.1:1\": expected udp://ADDRESS:PORT or "
-                                                   "file:PATH, as udp://127.0.0.1:4739"},
+        {{NULL, "127.0.0.1:1", "127.0.0.2", NULL},
+         "--collector: \"127.0.0.1:1\": expected udp://ADDRESS:PORT or "
+         "file:PATH, as udp://127.0.0.1:4739"},
         {{NULL, "udp://127.0.0.1", "127.0.0.2", NULL},
          "--collector: \"127.0.0.1\": no port; expected ADDRESS:PORT, as 192.0.2.10:4739"},
         {{NULL, "file:", NULL, NULL}, "--collector: expected a path after file:, as file:flows.ipfix"},
@@ -308,8 +314,9 @@ static void mistakes_on_the_command_line_name_the_flag(void **state)
          "command line: [vpc \"default\"] exporter_ip: ::1 cannot send to [collector \"collector\"] at "
          "127.0.0.1:1; expected an IPv4 address"},
         {{NULL, NULL, NULL, ""}, "--format: has no value"},
-        {{NULL, NULL, NULL, "a b"}, "--format: \"a\" is not a field, and no other word is; expected the fields' "
-                                    "names, as ${version} ${account-id} ${interface-id}"},
+        {{NULL, NULL, NULL, "a b"},
+         "--format: \"a\" is not a field, and no other word is; expected the fields' "
+         "names, as ${version} ${account-id} ${interface-id}"},
     };
 
     (void)state;
@@ -327,14 +334,29 @@ static void a_glob_matches_the_whole_text(void **state)
         const char *pattern, *text;
         bool matches;
     } cases[] = {
-        {"", "", true},          {"", "a", false},         {"a", "a", true},
-        {"a", "A", false},       {"a", "ab", false},       {"a*", "ab", true},
-        {"a*", "a", true},       {"*", "", true},          {"*a", "bca", true},
-        {"*a", "ab", false},     {"?", "", false},         {"?", "x", true},
-        {"a?c", "abc", true},    {"a*b*c", "a1b2b3c", true}, {"a*b*c", "a1b2b3", false},
-        {"**", "x", true},       {"*?", "", false},        {"/aws/vpc/prod*", "/aws/vpc/prod-eu", true},
-        {"eni-?", "eni-12", false}, {"a*ab", "aab", true}, {"*.conf", "x.conf.bak", false},
-        {"a[b]", "ab", false},   {"a[b]", "a[b]", true},
+        {"", "", true},
+        {"", "a", false},
+        {"a", "a", true},
+        {"a", "A", false},
+        {"a", "ab", false},
+        {"a*", "ab", true},
+        {"a*", "a", true},
+        {"*", "", true},
+        {"*a", "bca", true},
+        {"*a", "ab", false},
+        {"?", "", false},
+        {"?", "x", true},
+        {"a?c", "abc", true},
+        {"a*b*c", "a1b2b3c", true},
+        {"a*b*c", "a1b2b3", false},
+        {"**", "x", true},
+        {"*?", "", false},
+        {"/aws/vpc/prod*", "/aws/vpc/prod-eu", true},
+        {"eni-?", "eni-12", false},
+        {"a*ab", "aab", true},
+        {"*.conf", "x.conf.bak", false},
+        {"a[b]", "ab", false},
+        {"a[b]", "a[b]", true},
     };
 
     (void)state;
@@ -365,7 +387,8 @@ static void thousands_of_vpcs_load(void **state)
     assert_non_null(out);
     fputs(COLLECTOR, out);
     for (int i = 0; i < CONF_VPCS_MAX; i++)
-        fprintf(out, "[vpc \"v%d\"]\nlog_group = g%d\nexporter_ip = 127.1.%d.%d\n", i, i, i / 250, 1 + i % 250);
+        fprintf(out, "[vpc \"v%d\"]\nlog_group = g%d\nexporter_ip = 127.1.%d.%d\n", i, i, i / 250,
+                1 + i % 250);
     fclose(out);
     conf = load();
     assert_int_equal(conf->vpc_count, CONF_VPCS_MAX);

@@ -25,7 +25,8 @@ static void lines_that_cannot_be_read_name_the_line(void **state)
 {
     static const struct mistake mistakes[] = {
         {"workers = 2\n", "t.conf:1: workers: stands before any section; put it below its own, as [daemon]"},
-        {"\n# hi\n[daemon]\nworkers 2\n", "t.conf:4: \"workers 2\": no =; expected KEY = VALUE or a [section]"},
+        {"\n# hi\n[daemon]\nworkers 2\n",
+         "t.conf:4: \"workers 2\": no =; expected KEY = VALUE or a [section]"},
         {"[listener]\naddress: 0.0.0.0:1\n",
          "t.conf:2: \"address: 0.0.0.0:1\": no =; expected KEY = VALUE or a [section]"},
         {"[daemon]\n= 2\n", "t.conf:2: \"= 2\": no key before the =; expected KEY = VALUE"},
@@ -52,8 +53,9 @@ static void sections_that_are_not_there_say_which_are(void **state)
     static const struct mistake mistakes[] = {
         {"[vcp \"prod\"]\n", "t.conf:1: [vcp \"prod\"]: unknown section; did you mean [vpc \"name\"]?"},
         {"[Daemon]\n", "t.conf:1: [Daemon]: unknown section; did you mean [daemon]?"},
-        {"[logging]\n", "t.conf:1: [logging]: unknown section; expected [daemon], [listener], [collector \"name\"] or "
-                        "[vpc \"name\"]"},
+        {"[logging]\n",
+         "t.conf:1: [logging]: unknown section; expected [daemon], [listener], [collector \"name\"] or "
+         "[vpc \"name\"]"},
         {"[vpc prod]\n", "t.conf:1: [vpc prod]: expected a name in double quotes, as [vpc \"prod\"]"},
         {"[vpc]\n", "t.conf:1: [vpc]: expected a name in double quotes, as [vpc \"name\"]"},
         {"[vpc \"prod]\n", "t.conf:1: [vpc \"prod]: expected a name in double quotes, as [vpc \"name\"]"},
@@ -63,7 +65,8 @@ static void sections_that_are_not_there_say_which_are(void **state)
         {"[daemon \"x\"]\n", "t.conf:1: [daemon \"x\"]: this section has no name; expected [daemon]"},
         {"[vpc \"a\"]\n[vpc \"b\"]\n\n[vpc \"a\"]\n",
          "t.conf:4: [vpc \"a\"]: is there already, at t.conf:1; give it another name"},
-        {"[daemon]\n[listener]\n[daemon]\n", "t.conf:3: [daemon]: is there already, at t.conf:1; put its keys there"},
+        {"[daemon]\n[listener]\n[daemon]\n",
+         "t.conf:3: [daemon]: is there already, at t.conf:1; put its keys there"},
     };
 
     (void)state;
@@ -81,9 +84,11 @@ static void keys_that_are_not_there_suggest_the_nearest(void **state)
          "t.conf:2: [collector \"c\"] exporter_ip: unknown key; it belongs in a [vpc \"name\"] section"},
         {"[daemon]\nidle_timeout = 3s\n",
          "t.conf:2: [daemon] idle_timeout: unknown key; it belongs in a [listener] section"},
-        {"[daemon]\nmessage;size = 3\n", "t.conf:2: [daemon] message;size: unknown key; did you mean message_size?"},
-        {"[daemon]\nuser = nobody\n", "t.conf:2: [daemon] user: unknown key; expected one of workers, log_level, "
-                                      "message_size, enterprise_number"},
+        {"[daemon]\nmessage;size = 3\n",
+         "t.conf:2: [daemon] message;size: unknown key; did you mean message_size?"},
+        {"[daemon]\nuser = nobody\n",
+         "t.conf:2: [daemon] user: unknown key; expected one of workers, log_level, "
+         "message_size, enterprise_number"},
         {"[daemon]\nworkers = 1\n\nworkers = 1\n",
          "t.conf:4: [daemon] workers: is set twice, first at t.conf:2"},
         {"[daemon]\nworkers =\n",
@@ -101,7 +106,8 @@ static void what_comes_in_a_later_version_says_so(void **state)
     static const struct mistake mistakes[] = {
         {"[listener]\ntls_key = x\n", "t.conf:2: [listener] tls_key: is not supported by this version"},
         {"[listener]\nallow =\n", "t.conf:2: [listener] allow: is not supported by this version"},
-        {"[admin]\naddress = 127.0.0.1:9465\n", "t.conf:2: [admin] address: is not supported by this version"},
+        {"[admin]\naddress = 127.0.0.1:9465\n",
+         "t.conf:2: [admin] address: is not supported by this version"},
         {"[spool]\nlimit = 1G\n", "t.conf:2: [spool] limit: is not supported by this version"},
         {"[spool]\nsize = 1G\n", "t.conf:2: [spool] size: the section is not supported by this version"},
         {"[collector \"c\"]\ntransport = tcp\n",
@@ -122,8 +128,10 @@ static void what_comes_in_a_later_version_says_so(void **state)
 static void values_that_do_not_fit_say_what_is_expected(void **state)
 {
     static const struct mistake mistakes[] = {
-        {IN_DAEMON("workers = 0"), "t.conf:2: [daemon] workers: \"0\": expected auto or a number from 1 to 64"},
-        {IN_DAEMON("workers = 65"), "t.conf:2: [daemon] workers: \"65\": expected auto or a number from 1 to 64"},
+        {IN_DAEMON("workers = 0"),
+         "t.conf:2: [daemon] workers: \"0\": expected auto or a number from 1 to 64"},
+        {IN_DAEMON("workers = 65"),
+         "t.conf:2: [daemon] workers: \"65\": expected auto or a number from 1 to 64"},
         {IN_DAEMON("log_level = verbose"),
          "t.conf:2: [daemon] log_level: \"verbose\": expected error, warning, info or debug"},
         {IN_DAEMON("message_size = 9000 bytes"),
@@ -141,28 +149,31 @@ static void values_that_do_not_fit_say_what_is_expected(void **state)
         {IN_DAEMON("enterprise_number = 99999999999999999999999"),
          "t.conf:2: [daemon] enterprise_number: \"99999999999999999999999\": expected a number from 1 to "
          "4294967295"},
-        {IN_LISTENER("idle_timeout = 60"), "t.conf:2: [listener] idle_timeout: \"60\": expected a time with its "
-                                           "unit, as 500ms, 60s, 5m or 1h"},
+        {IN_LISTENER("idle_timeout = 60"),
+         "t.conf:2: [listener] idle_timeout: \"60\": expected a time with its "
+         "unit, as 500ms, 60s, 5m or 1h"},
         {IN_LISTENER("idle_timeout = 50ms"),
          "t.conf:2: [listener] idle_timeout: \"50ms\": out of range; expected 100ms to 24h"},
         {IN_COLLECTOR("transport = sctp"),
          "t.conf:2: [collector \"c\"] transport: \"sctp\": expected udp or file"},
-        {IN_COLLECTOR("fields = all"), "t.conf:2: [collector \"c\"] fields: \"all\": expected standard or full"},
+        {IN_COLLECTOR("fields = all"),
+         "t.conf:2: [collector \"c\"] fields: \"all\": expected standard or full"},
         {IN_VPC("freebind = true"), "t.conf:2: [vpc \"v\"] freebind: \"true\": expected yes or no"},
         {IN_VPC("interface = eni-1, , eni-2"),
          "t.conf:2: [vpc \"v\"] interface: nothing between two commas, or after the last; expected A, B"},
-        {IN_VPC("interface = eni-1 eni-2"),
-         "t.conf:2: [vpc \"v\"] interface: \"eni-1 eni-2\": a space within an item; expected commas, as A, B"},
+        {IN_VPC("interface = eni-1 eni-2"), "t.conf:2: [vpc \"v\"] interface: \"eni-1 eni-2\": a space "
+                                            "within an item; expected commas, as A, B"},
         {IN_VPC("collector = a, b, a"), "t.conf:2: [vpc \"v\"] collector: \"a\" is named twice"},
         {IN_VPC("format = ${version} ${version}"),
          "t.conf:2: [vpc \"v\"] format: \"version\" stands twice; expected the fields' names, as ${version} "
          "${account-id} ${interface-id}"},
         {IN_VPC("format = ${version} ${account-id"),
-         "t.conf:2: [vpc \"v\"] format: \"${account-id\" is neither ${name} nor a name of a field; expected the "
+         "t.conf:2: [vpc \"v\"] format: \"${account-id\" is neither ${name} nor a name of a field; expected "
+         "the "
          "fields' names, as ${version} ${account-id} ${interface-id}"},
-        {IN_VPC("log_group = /aws/\n  prod"),
-         "t.conf:2: [vpc \"v\"] log_group: goes on over an indented line, which only lists and formats can; an "
-         "indented line must be KEY = VALUE"},
+        {IN_VPC("log_group = /aws/\n  prod"), "t.conf:2: [vpc \"v\"] log_group: goes on over an indented "
+                                              "line, which only lists and formats can; an "
+                                              "indented line must be KEY = VALUE"},
     };
 
     (void)state;
@@ -174,19 +185,24 @@ static void addresses_that_are_none_show_one(void **state)
     static const struct mistake mistakes[] = {
         {IN_LISTENER("address = 20555"),
          "t.conf:2: [listener] address: \"20555\": no port; expected ADDRESS:PORT, as 0.0.0.0:20555"},
-        {IN_LISTENER("address = ::1:20555"), "t.conf:2: [listener] address: \"::1:20555\": an IPv6 address with a "
-                                             "port needs brackets; expected as [::1]:20555"},
-        {IN_LISTENER("address = [::1]"), "t.conf:2: [listener] address: \"[::1]\": not an address and port; expected "
-                                         "[ADDRESS]:PORT, as 0.0.0.0:20555"},
-        {IN_LISTENER("address = [127.0.0.1]:1"),
-         "t.conf:2: [listener] address: \"[127.0.0.1]:1\": \"127.0.0.1\" is not a numeric IPv6 address; expected "
-         "as [::1]:20555"},
-        {IN_LISTENER("address = 0.0.0.0:65536"), "t.conf:2: [listener] address: \"0.0.0.0:65536\": \"65536\" is not "
-                                                 "a port; expected 0 to 65535, as 0.0.0.0:20555"},
-        {IN_LISTENER("address = 0.0.0.0:ipfix"), "t.conf:2: [listener] address: \"0.0.0.0:ipfix\": \"ipfix\" is not "
-                                                 "a port; expected 0 to 65535, as 0.0.0.0:20555"},
+        {IN_LISTENER("address = ::1:20555"),
+         "t.conf:2: [listener] address: \"::1:20555\": an IPv6 address with a "
+         "port needs brackets; expected as [::1]:20555"},
+        {IN_LISTENER("address = [::1]"),
+         "t.conf:2: [listener] address: \"[::1]\": not an address and port; expected "
+         "[ADDRESS]:PORT, as 0.0.0.0:20555"},
+        {IN_LISTENER("address = [127.0.0.1]:1"), "t.conf:2: [listener] address: \"[127.0.0.1]:1\": "
+                                                 "\"127.0.0.1\" is not a numeric IPv6 address; expected "
+                                                 "as [::1]:20555"},
+        {IN_LISTENER("address = 0.0.0.0:65536"),
+         "t.conf:2: [listener] address: \"0.0.0.0:65536\": \"65536\" is not "
+         "a port; expected 0 to 65535, as 0.0.0.0:20555"},
+        {IN_LISTENER("address = 0.0.0.0:ipfix"),
+         "t.conf:2: [listener] address: \"0.0.0.0:ipfix\": \"ipfix\" is not "
+         "a port; expected 0 to 65535, as 0.0.0.0:20555"},
         {IN_COLLECTOR("address = nfcapd.example.com:4739"),
-         "t.conf:2: [collector \"c\"] address: \"nfcapd.example.com:4739\": \"nfcapd.example.com\" is not a numeric "
+         "t.conf:2: [collector \"c\"] address: \"nfcapd.example.com:4739\": \"nfcapd.example.com\" is not a "
+         "numeric "
          "IPv4 address; expected as 192.0.2.10:4739 (host names are not looked up)"},
         {IN_COLLECTOR("address = 127.0.0.1:0"),
          "t.conf:2: [collector \"c\"] address: \"127.0.0.1:0\": \"0\" is not a port; expected 1 to 65535, as "
@@ -195,15 +211,18 @@ static void addresses_that_are_none_show_one(void **state)
          "t.conf:2: [collector \"c\"] address: \"0.0.0.0:4739\": not an address to send to; expected the "
          "collector's, as 192.0.2.10:4739"},
         {IN_COLLECTOR("address = 256.0.0.1:4739"),
-         "t.conf:2: [collector \"c\"] address: \"256.0.0.1:4739\": \"256.0.0.1\" is not a numeric IPv4 address; "
+         "t.conf:2: [collector \"c\"] address: \"256.0.0.1:4739\": \"256.0.0.1\" is not a numeric IPv4 "
+         "address; "
          "expected as 192.0.2.10:4739 (host names are not looked up)"},
-        {IN_VPC("exporter_ip = 10.0.0.1:4739"),
-         "t.conf:2: [vpc \"v\"] exporter_ip: \"10.0.0.1:4739\": not a numeric address; expected one without a "
-         "port, as 10.9.0.11 or 2001:db8::11"},
-        {IN_VPC("exporter_ip = 0.0.0.0"), "t.conf:2: [vpc \"v\"] exporter_ip: \"0.0.0.0\": not an address to send "
-                                          "from; expected a host's own, as 10.9.0.11"},
-        {IN_VPC("exporter_ip = ff02::1"), "t.conf:2: [vpc \"v\"] exporter_ip: \"ff02::1\": not an address to send "
-                                          "from; expected a host's own, as 10.9.0.11"},
+        {IN_VPC("exporter_ip = 10.0.0.1:4739"), "t.conf:2: [vpc \"v\"] exporter_ip: \"10.0.0.1:4739\": not a "
+                                                "numeric address; expected one without a "
+                                                "port, as 10.9.0.11 or 2001:db8::11"},
+        {IN_VPC("exporter_ip = 0.0.0.0"),
+         "t.conf:2: [vpc \"v\"] exporter_ip: \"0.0.0.0\": not an address to send "
+         "from; expected a host's own, as 10.9.0.11"},
+        {IN_VPC("exporter_ip = ff02::1"),
+         "t.conf:2: [vpc \"v\"] exporter_ip: \"ff02::1\": not an address to send "
+         "from; expected a host's own, as 10.9.0.11"},
     };
 
     (void)state;
@@ -218,37 +237,46 @@ static void options_that_do_not_go_together_name_both_places(void **state)
     static const struct mistake mistakes[] = {
         {"", "t.conf: no collector is configured; expected a section [collector \"name\"] with address = "
              "ADDRESS:PORT"},
-        {COLLECTOR, "t.conf: no VPC is configured; expected a section [vpc \"name\"] there or in vpc.d/*.conf beside "
-                    "it"},
-        {"[collector \"c\"]\n" VPC, "t.conf:1: [collector \"c\"] address: is missing; expected ADDRESS:PORT, as "
-                                    "192.0.2.10:4739, or a path with transport = file"},
+        {COLLECTOR,
+         "t.conf: no VPC is configured; expected a section [vpc \"name\"] there or in vpc.d/*.conf beside "
+         "it"},
+        {"[collector \"c\"]\n" VPC,
+         "t.conf:1: [collector \"c\"] address: is missing; expected ADDRESS:PORT, as "
+         "192.0.2.10:4739, or a path with transport = file"},
         {"[collector \"c\"]\ntransport = udp\naddress = file:x\n" VPC,
-         "t.conf:3: [collector \"c\"] address: \"file:x\": is not for transport = udp; change one of the two"},
+         "t.conf:3: [collector \"c\"] address: \"file:x\": is not for transport = udp; change one of the "
+         "two"},
         {"[collector \"c\"]\naddress = file:\n" VPC,
          "t.conf:2: [collector \"c\"] address: expected a path after file:, as file:flows.ipfix"},
         {COLLECTOR "[collector \"d\"]\naddress = udp://127.0.0.1:4739\n" VPC,
-         "t.conf:4: [collector \"d\"] address: is the address of [collector \"c\"] too (t.conf:1); give each its "
+         "t.conf:4: [collector \"d\"] address: is the address of [collector \"c\"] too (t.conf:1); give each "
+         "its "
          "own"},
         {"[daemon]\nmessage_size = 65535\n" COLLECTOR VPC,
          "t.conf:3: [collector \"c\"] transport: udp cannot carry message_size = 65535; set at most 65507 in "
          "[daemon]"},
-        {COLLECTOR "[vpc \"default\"]\n", "t.conf:3: [vpc \"default\"] exporter_ip: is missing; [collector \"c\"] is "
-                                          "sent to by udp and needs the address that flows come from, as 10.9.0.11"},
+        {COLLECTOR "[vpc \"default\"]\n",
+         "t.conf:3: [vpc \"default\"] exporter_ip: is missing; [collector \"c\"] is "
+         "sent to by udp and needs the address that flows come from, as 10.9.0.11"},
         {COLLECTOR "[vpc \"default\"]\nexporter_ip = ::1\n",
-         "t.conf:4: [vpc \"default\"] exporter_ip: ::1 cannot send to [collector \"c\"] at 127.0.0.1:4739; expected "
+         "t.conf:4: [vpc \"default\"] exporter_ip: ::1 cannot send to [collector \"c\"] at 127.0.0.1:4739; "
+         "expected "
          "an IPv4 address"},
         {COLLECTOR VPC "collector = c, d\n",
          "t.conf:5: [vpc \"default\"] collector: there is no [collector \"d\"]; known are c"},
         {COLLECTOR "[vpc \"prod\"]\nexporter_ip = 127.0.0.2\n",
-         "t.conf:3: [vpc \"prod\"] has no log_group, account, interface or vpc_id: it would take every record; name "
+         "t.conf:3: [vpc \"prod\"] has no log_group, account, interface or vpc_id: it would take every "
+         "record; name "
          "it \"default\" if that is meant"},
-        {COLLECTOR VPC "account = 123456789012\n",
-         "t.conf:5: [vpc \"default\"] account: \"default\" takes what no other [vpc] takes and has no such key; "
-         "remove it, or give the section another name"},
+        {COLLECTOR VPC "account = 123456789012\n", "t.conf:5: [vpc \"default\"] account: \"default\" takes "
+                                                   "what no other [vpc] takes and has no such key; "
+                                                   "remove it, or give the section another name"},
         {COLLECTOR V("a", "exporter_ip = 127.0.0.2\n") V("b", "exporter_ip = 127.0.0.2\n"),
-         "t.conf:8: [vpc \"b\"] exporter_ip: 127.0.0.2 with observation domain 2130706434 is what [vpc \"a\"] "
+         "t.conf:8: [vpc \"b\"] exporter_ip: 127.0.0.2 with observation domain 2130706434 is what [vpc "
+         "\"a\"] "
          "(t.conf:3) is to [collector \"c\"] too; set another exporter_ip or observation_domain"},
-        {FILE_COLLECTOR V("a", "observation_domain = 7\n") V("b", "exporter_ip = 127.0.0.2\nobservation_domain = 7\n"),
+        {FILE_COLLECTOR V("a", "observation_domain = 7\n")
+             V("b", "exporter_ip = 127.0.0.2\nobservation_domain = 7\n"),
          "t.conf:9: [vpc \"b\"] observation_domain: 7 is the domain of [vpc \"a\"] (t.conf:3) in the file of "
          "[collector \"f\"] too; set another observation_domain"},
     };
@@ -260,7 +288,8 @@ static void options_that_do_not_go_together_name_both_places(void **state)
 static void errors_in_vpc_d_name_that_file(void **state)
 {
     static const struct mistake mistakes[] = {
-        {COLLECTOR "[vpc \"x\"]\n", "vpc.d/b.conf:2: [vpc \"x\"]: is there already, at t.conf:3; give it another name"},
+        {COLLECTOR "[vpc \"x\"]\n",
+         "vpc.d/b.conf:2: [vpc \"x\"]: is there already, at t.conf:3; give it another name"},
     };
 
     (void)state;
@@ -288,8 +317,9 @@ static void a_missing_file_says_what_to_do(void **state)
 
     (void)state;
     assert_null(conf_load("not-there.conf", &err));
-    assert_string_equal(err.text, "cannot open not-there.conf: No such file or directory; name the file with -c FILE, "
-                                  "or use --listen, --collector and --exporter-ip");
+    assert_string_equal(err.text,
+                        "cannot open not-there.conf: No such file or directory; name the file with -c FILE, "
+                        "or use --listen, --collector and --exporter-ip");
 }
 
 static void a_directory_is_no_file(void **state)

@@ -1,10 +1,12 @@
-/* How a file may be written: comments, long lines, lines that go on, and what inih would make of them alone. */
+/* How a file may be written: comments, long lines, lines that go on, and what inih would make of them alone.
+ */
 #include "conf/conf_files.h"
 
 static void a_comment_begins_a_line_or_follows_a_space(void **state)
 {
-    struct conf *conf = load_text("# a\n  # b\n; c\n  ; d = e\n[collector \"c\"] # f\naddress = 127.0.0.1:4739 # g\n"
-                                  "[vpc \"v\"]\nlog_group = /aws/a#1\t# h\nexporter_ip=127.0.0.2\n");
+    struct conf *conf =
+        load_text("# a\n  # b\n; c\n  ; d = e\n[collector \"c\"] # f\naddress = 127.0.0.1:4739 # g\n"
+                  "[vpc \"v\"]\nlog_group = /aws/a#1\t# h\nexporter_ip=127.0.0.2\n");
 
     (void)state;
     assert_string_equal(conf->vpcs[0].log_group, "/aws/a#1");
@@ -13,7 +15,8 @@ static void a_comment_begins_a_line_or_follows_a_space(void **state)
 
 static void a_semicolon_is_part_of_a_value(void **state)
 {
-    struct conf *conf = load_text(COLLECTOR "[vpc \"v\"]\nlog_group = a ;b; c=d: [e]\nexporter_ip = 127.0.0.2\n");
+    struct conf *conf =
+        load_text(COLLECTOR "[vpc \"v\"]\nlog_group = a ;b; c=d: [e]\nexporter_ip = 127.0.0.2\n");
 
     (void)state;
     assert_string_equal(conf->vpcs[0].log_group, "a ;b; c=d: [e]");
@@ -44,9 +47,10 @@ static void indented_keys_and_sections_are_keys_and_sections(void **state)
 
 static void lists_and_formats_go_on_over_indented_lines(void **state)
 {
-    struct conf *conf = load_text(COLLECTOR "[vpc \"v\"]\ninterface = eni-1,\n    eni-2, # the second\n\n# between\n"
-                                            "  # and here\n    eni-3\nformat =\n  ${version}\n  ${start} ${end}\n"
-                                            "exporter_ip = 127.0.0.2\n");
+    struct conf *conf =
+        load_text(COLLECTOR "[vpc \"v\"]\ninterface = eni-1,\n    eni-2, # the second\n\n# between\n"
+                            "  # and here\n    eni-3\nformat =\n  ${version}\n  ${start} ${end}\n"
+                            "exporter_ip = 127.0.0.2\n");
     const struct conf_vpc *v = &conf->vpcs[0];
 
     (void)state;
@@ -67,8 +71,9 @@ static void lines_after_a_value_that_goes_on_keep_their_numbers(void **state)
     assert_string_equal(err.text, "t.conf:7: [vpc \"v\"] acount: unknown key; did you mean account?");
     write_text("t.conf", COLLECTOR "[vpc \"v\"]\n\ninterface = eni-1,\n  eni-2,\n\n");
     assert_null(conf_load("t.conf", &err));
-    assert_string_equal(err.text, "t.conf:5: [vpc \"v\"] interface: nothing between two commas, or after the last; "
-                                  "expected A, B");
+    assert_string_equal(err.text,
+                        "t.conf:5: [vpc \"v\"] interface: nothing between two commas, or after the last; "
+                        "expected A, B");
 }
 
 static void a_format_with_every_field_fits_on_one_line(void **state)
@@ -109,7 +114,8 @@ static void a_value_of_any_length_arrives_whole(void **state)
             value[0] = '/';
             value[len - 1] = '.';
             value[len] = '\0';
-            snprintf(text, sizeof(text), COLLECTOR "[vpc \"v\"]\nlog_group = %s\nexporter_ip = 127.0.0.2\n", value);
+            snprintf(text, sizeof(text), COLLECTOR "[vpc \"v\"]\nlog_group = %s\nexporter_ip = 127.0.0.2\n",
+                     value);
             conf = load_text(text);
             assert_string_equal(conf->vpcs[0].log_group, value);
             conf_unref(conf);

@@ -9,7 +9,8 @@
 
 #include "vpcflowd/base64.h"
 
-/* Decode in one go, or piece by piece of `piece` bytes; each output in memory of exactly the promised size. */
+/* Decode in one go, or piece by piece of `piece` bytes; each output in memory of exactly the promised size.
+ */
 static int decode(struct slice in, size_t piece, char *out, size_t *ret_len, struct error *err)
 {
     struct base64 b;
@@ -95,7 +96,8 @@ static void both_alphabets_may_be_mixed(void **state)
 static void white_space_is_passed_over_anywhere(void **state)
 {
     (void)state;
-    expect(" Z\tm\r\n9 vYmFyZm9vYmFyZm9vYmFy\r\nZm9vYmFyZm9vYmFyZm9vYmFy Z g = \n= \n", "foobarfoobarfoobarfoobarfoobarfoobarf");
+    expect(" Z\tm\r\n9 vYmFyZm9vYmFyZm9vYmFy\r\nZm9vYmFyZm9vYmFyZm9vYmFy Z g = \n= \n",
+           "foobarfoobarfoobarfoobarfoobarfoobarf");
 }
 
 static void every_byte_value_survives_a_round_trip(void **state)
@@ -134,7 +136,8 @@ static void only_digits_and_white_space_are_taken(void **state)
         for (size_t at = 0; at < 16; at++) {
             text[at] = (char)c;
             /* A white space leaves 15 digits, which is a whole number of bytes too. */
-            assert_int_equal(decode(slice_of(text, 16), 16, out, &len, NULL), is_good || (c == '=' && at == 15) ? 0 : -1);
+            assert_int_equal(decode(slice_of(text, 16), 16, out, &len, NULL),
+                             is_good || (c == '=' && at == 15) ? 0 : -1);
             text[at] = 'A';
         }
     }
@@ -166,7 +169,8 @@ static void bytes_of_no_alphabet_are_named_with_their_place(void **state)
 {
     (void)state;
     expect_error("Zm9v*mFy", "base64: byte 4 is '*', which is no base64 digit");
-    expect_error("Zm9vYmFyZm9vYmFyZm9vYmFy\nZm9vY\x01mF", "base64: byte 30 is 0x01, which is no base64 digit");
+    expect_error("Zm9vYmFyZm9vYmFyZm9vYmFy\nZm9vY\x01mF",
+                 "base64: byte 30 is 0x01, which is no base64 digit");
     expect_error("Zm9vYmFyZm9vYmFyZm9v\xc3\xa9", "base64: byte 20 is 0xc3, which is no base64 digit");
 }
 

@@ -11,8 +11,8 @@
 
 #define MAX 1000
 
-/* What a stream comes to, as text: "<payload>" for payloads, "PING", "AUTH(token)", "!kind: detail", "inside" if the
- * stream's end finds something open, one behind another. */
+/* What a stream comes to, as text: "<payload>" for payloads, "PING", "AUTH(token)", "!kind: detail", "inside"
+ * if the stream's end finds something open, one behind another. */
 struct transcript {
     char text[4096];
     size_t len;
@@ -20,12 +20,13 @@ struct transcript {
 
 static void add(struct transcript *t, const char *before, const char *bytes, size_t n, const char *after)
 {
-    t->len += (size_t)snprintf(t->text + t->len, sizeof(t->text) - t->len, "%s%.*s%s", before, (int)n, bytes, after);
+    t->len += (size_t)snprintf(t->text + t->len, sizeof(t->text) - t->len, "%s%.*s%s", before, (int)n, bytes,
+                               after);
     assert_true(t->len < sizeof(t->text));
 }
 
-static void add_event(struct transcript *t, const struct framing *f, enum framing_event event, const char *since,
-                      const char *now, const struct error *err)
+static void add_event(struct transcript *t, const struct framing *f, enum framing_event event,
+                      const char *since, const char *now, const struct error *err)
 {
     switch (event) {
     case FRAMING_MORE:
@@ -187,7 +188,8 @@ static void brackets_in_strings_do_not_count(void **state)
     expect("{\"}]{[\":\"long enough to be read by words }\"}\nPING\n",
            "<{\"}]{[\":\"long enough to be read by words }\"}>PING");
     expect("[\"\\\"]\\\\\\\"]\", \"\\\\\"]\nPING\n", "<[\"\\\"]\\\\\\\"]\", \"\\\\\"]>PING");
-    expect("[\"eight...\\\\eight...\\\"eight...\\\\\"]\nPING\n", "<[\"eight...\\\\eight...\\\"eight...\\\\\"]>PING");
+    expect("[\"eight...\\\\eight...\\\"eight...\\\\\"]\nPING\n",
+           "<[\"eight...\\\\eight...\\\"eight...\\\\\"]>PING");
 }
 
 static void documents_without_a_newline_between_are_one_payload(void **state)
@@ -216,7 +218,8 @@ static void a_bare_line_ends_at_its_newline_or_the_stream(void **state)
 {
     (void)state;
     expect("H4sIAAAA+/-_==\nabc=\r\nxyz", "<H4sIAAAA+/-_==><abc=>|<xyz>");
-    expect("2 123456789012 eni-1 - OK\n+a\n/b\n-c\n_d\n9\r", "<2 123456789012 eni-1 - OK><+a></b><-c><_d>|<9>");
+    expect("2 123456789012 eni-1 - OK\n+a\n/b\n-c\n_d\n9\r",
+           "<2 123456789012 eni-1 - OK><+a></b><-c><_d>|<9>");
     expect("a\rb\r\r\nPING\n", "<a\rb\r>PING");
 }
 
@@ -241,9 +244,11 @@ static void other_first_bytes_are_errors_that_say_what_was_expected(void **state
 {
     (void)state;
     expect("\x16\x03\x01\x02", "!400: this looks like a TLS handshake, but this listener speaks no TLS");
-    expect("\"a\"\n", "!400: a message can't begin with '\"': expected AUTH, DATA, PING, JSON, base64 or gzip");
-    expect_bytes(SLICE_LIT("PING\n\0"), MAX,
-                 "PING!400: a message can't begin with byte 0x00: expected AUTH, DATA, PING, JSON, base64 or gzip");
+    expect("\"a\"\n",
+           "!400: a message can't begin with '\"': expected AUTH, DATA, PING, JSON, base64 or gzip");
+    expect_bytes(
+        SLICE_LIT("PING\n\0"), MAX,
+        "PING!400: a message can't begin with byte 0x00: expected AUTH, DATA, PING, JSON, base64 or gzip");
 }
 
 static void bare_payloads_up_to_the_limit_are_taken_and_no_longer(void **state)
@@ -260,7 +265,8 @@ static void bare_payloads_up_to_the_limit_are_taken_and_no_longer(void **state)
     expect_max("{\"ab\"}\n", 5, "!413: a JSON payload passes the limit of 5 bytes (max_payload)");
     expect_max("{} {}\n", 5, "<{} {}>");
     expect_max("{} {}\n", 4, "!413: a JSON payload passes the limit of 4 bytes (max_payload)");
-    expect_max("{}   \n", 3, "!413: white space behind a JSON value passes the limit of 3 bytes (max_payload)");
+    expect_max("{}   \n", 3,
+               "!413: white space behind a JSON value passes the limit of 3 bytes (max_payload)");
     expect_max("\x1f\x8b\x08", 3, "|<\x1f\x8b\x08>");
     expect_max("\x1f\x8b\x08.", 3, "!413: a gzip payload passes the limit of 3 bytes (max_payload)");
 }
@@ -270,7 +276,8 @@ static void white_space_between_messages_is_skipped_but_not_for_ever(void **stat
     (void)state;
     expect("\n\r\n \tPING\n \n{}\n\n", "PING<{}>");
     expect_max("   PING\n", 3, "PING");
-    expect_max("    PING\n", 3, "!413: white space between messages passes the limit of 3 bytes (max_payload)");
+    expect_max("    PING\n", 3,
+               "!413: white space between messages passes the limit of 3 bytes (max_payload)");
 }
 
 static void skip_can_be_taken_before_the_event(void **state)
@@ -303,9 +310,10 @@ static void inside_says_whether_a_message_is_open(void **state)
     static const struct {
         const char *bytes;
         bool inside;
-    } cases[] = {{"", false},      {" \n", false},        {"D", true},    {"DATA 1\n", true}, {"DATA 1\nx", false},
-                 {"{", true},      {"{}", true},          {"{}\n", false}, {"abc", true},     {"abc\n", false},
-                 {"\x1f", true},   {"\x1f\x8b...", true}, {"PING\n", false}, {"!", false}};
+    } cases[] = {{"", false},          {" \n", false},   {"D", true},    {"DATA 1\n", true},
+                 {"DATA 1\nx", false}, {"{", true},      {"{}", true},   {"{}\n", false},
+                 {"abc", true},        {"abc\n", false}, {"\x1f", true}, {"\x1f\x8b...", true},
+                 {"PING\n", false},    {"!", false}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

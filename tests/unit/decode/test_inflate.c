@@ -73,7 +73,8 @@ static void make_text(struct setup *s, size_t lines)
 
         seed = seed * 1664525 + 1013904223;
         n = snprintf(line, sizeof(line), "2 111122223333 eni-%08x 10.0.%u.%u 192.0.2.%u %u 443 6 %u %u OK\n",
-                     seed >> 8 & 15, seed >> 9 & 31, seed >> 14 & 255, seed >> 20 & 63, seed >> 16, seed >> 24, seed);
+                     seed >> 8 & 15, seed >> 9 & 31, seed >> 14 & 255, seed >> 20 & 63, seed >> 16,
+                     seed >> 24, seed);
         assert_int_equal(buffer_append(&s->text, line, (size_t)n, NO_LIMIT), BUFFER_OK);
     }
 }
@@ -262,7 +263,8 @@ static void a_damaged_header_is_refused(void **state)
     expect_error(s, packed(s), ERROR_MALFORMED, "unknown flags: 0x4a");
     s->packed.data[2] = 7;
     expect_error(s, packed(s), ERROR_MALFORMED, "gzip compression method 7: expected 8");
-    expect_error(s, SLICE_LIT("{\"a\":1}"), ERROR_MALFORMED, "bytes 0x7b 0x22 begin neither a gzip nor a zlib stream");
+    expect_error(s, SLICE_LIT("{\"a\":1}"), ERROR_MALFORMED,
+                 "bytes 0x7b 0x22 begin neither a gzip nor a zlib stream");
     expect_error(s, SLICE_LIT("\x78\xbb\0\0\0\0\0\0\0\0"), ERROR_MALFORMED, "preset dictionary");
 }
 
@@ -300,7 +302,8 @@ static void a_stream_cut_off_anywhere_is_refused(void **state)
 {
     static const int windows[] = {GZIP, ZLIB};
     struct setup *s = setup_of(state);
-    gz_header header = {.name = (Bytef *)"n", .comment = (Bytef *)"c", .extra = (Bytef *)"e", .extra_len = 1, .hcrc = 1};
+    gz_header header = {
+        .name = (Bytef *)"n", .comment = (Bytef *)"c", .extra = (Bytef *)"e", .extra_len = 1, .hcrc = 1};
 
     make_text(s, 30);
     for (int i = 0; i < 2; i++) {
@@ -475,9 +478,9 @@ static void sniffing_never_takes_text_for_zlib(void **state)
                                                  SLICE_LIT("\x78\x01\x01"), SLICE_LIT("\x78\x5e\x01"),
                                                  SLICE_LIT("\x78\x9c\x01"), SLICE_LIT("\x78\xda"),
                                                  SLICE_LIT("\x58\x85"),     SLICE_LIT("\x08\x1d")};
-    static const struct slice others[] = {SLICE_LIT(""),         SLICE_LIT("\x1f"),     SLICE_LIT("\x78"),
-                                          SLICE_LIT("\x78\x9d"), SLICE_LIT("\x88\x1c"), SLICE_LIT("{\"a"),
-                                          SLICE_LIT("[{"),       SLICE_LIT("2 1"),      SLICE_LIT("H4sI"),
+    static const struct slice others[] = {SLICE_LIT(""),         SLICE_LIT("\x1f"),        SLICE_LIT("\x78"),
+                                          SLICE_LIT("\x78\x9d"), SLICE_LIT("\x88\x1c"),    SLICE_LIT("{\"a"),
+                                          SLICE_LIT("[{"),       SLICE_LIT("2 1"),         SLICE_LIT("H4sI"),
                                           SLICE_LIT("\x1f\x9d"), SLICE_LIT("\xef\xbb\xbf")};
 
     (void)state;
@@ -503,7 +506,10 @@ static void the_best_backend_is_always_there(void **state)
 }
 
 #define WITH_EACH_BACKEND(test)                                                                              \
-    {#test " (zlib)", test, set_up_zlib, tear_down, NULL}, {#test " (isa-l)", test, set_up_isal, tear_down, NULL}
+    {#test " (zlib)", test, set_up_zlib, tear_down, NULL},                                                   \
+    {                                                                                                        \
+#test " (isa-l)", test, set_up_isal, tear_down, NULL                                                 \
+    }
 
 int main(void)
 {

@@ -52,7 +52,8 @@ static const char *after_time(const char *line)
 {
     int year, month, day, hour, minute, second, used = 0;
 
-    if (sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2dZ %n", &year, &month, &day, &hour, &minute, &second, &used) != 6 ||
+    if (sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2dZ %n", &year, &month, &day, &hour, &minute, &second, &used) !=
+            6 ||
         used != 21)
         fail_msg("no time at the start of: %s", line);
     return line + used;

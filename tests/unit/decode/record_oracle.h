@@ -1,0 +1,283 @@
+/* What record_parse should say about a line, by another way: libc's number and address parsers, jansson's
+ * UTF-8 check, and the rules of vpcflowd/record.h word by word. Slow and plain. */
+#ifndef RECORD_ORACLE_H
+#define RECORD_ORACLE_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vpcflowd/record.h"
+
+static inline bool oracle_blank(char c, bool at_an_end)
+{
+    return c == ' ' || c == '\t' || (at_an_end && (c == '\r' || c == '\n'));
+}
+
+static inline size_t oracle_words(struct slice line, struct slice *ret, size_t room)
+{
+    size_t n = 0, i = 0;
+
+    while (line.len > 0 && oracle_blank(line.ptr[line.len - 1], true))
+        line.len--;
+    while (i < line.len && oracle_blank(line.ptr[i], true))
+        i++;
+    while (i < line.len) {
+        size_t from = i;
+
+        while (i < line.len && !oracle_blank(line.ptr[i], false))
+            i++;
+        if (n < room)
+            ret[n] = slice_of(line.ptr + from, i - from);
+        n++;
+        while (i < line.len && oracle_blank(line.ptr[i], false))
+            i++;
+    }
+    return n;
+}
+
+static inline bool oracle_digits(struct slice w, uint64_t limit, uint64_t *ret)
+{
+    char *copy = strndup(w.ptr, w.len), *end;
+    bool good = w.len > 0 && strspn(copy, "0123456789") == w.len;
+
+    errno = 0;
+    *ret = strtoumax(copy, &end, 10);
+    good = good && errno == 0 && *ret <= limit;
+    free(copy);
+    return good;
+}
+
+static inline bool oracle_addr(struct slice w, struct flow_addr *ret)
+{
+    char copy[64];
+    struct in_addr v4;
+
+    if (w.len >= sizeof(copy) || memchr(w.ptr, '\0', w.len) != NULL)
+        return false;
+    memcpy(copy, w.ptr, w.len);
+    copy[w.len] = '\0';
+    ret->family = 4;
+    if (inet_pton(AF_INET, copy, &v4) == 1) {
+        ret->v4 = ntohl(v4.s_addr);
+        return true;
+    }
+    ret->family = 6;
+    return inet_pton(AF_INET6, copy, ret->v6) == 1;
+}
+
+static inline bool oracle_choice(struct slice w, const char *const *names, const uint8_t *values,
+                                 uint8_t *ret)
+{
+    for (; *names != NULL; names++, values++)
+        if (slice_is(w, *names)) {
+            *ret = *values;
+            return true;
+        }
+    return false;
+}
+
+static inline bool oracle_text(struct slice w)
+{
+    json_t *s = json_stringn(w.ptr, w.len);
+
+    json_decref(s);
+    if (s == NULL || w.len > RECORD_STRING_MAX)
+        return false;
+    for (size_t i = 0; i < w.len; i++)
+        if ((unsigned char)w.ptr[i] < 0x20 || w.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static inline bool oracle_put(struct slice w, const struct field_info *f, struct flow *flow)
+{
+    static const char *const actions[] = {"ACCEPT", "REJECT", NULL},
+                             *const statuses[] = {"OK", "NODATA", "SKIPDATA", NULL},
+                             *const directions[] = {"ingress", "egress", NULL};
+    void *member = (char *)flow + f->offset;
+    uint64_t n;
+
+    switch (f->kind) {
+    case KIND_U8:
+        return oracle_digits(w, f->limit, &n) && (*(uint8_t *)member = (uint8_t)n, true);
+    case KIND_U16:
+        return oracle_digits(w, f->limit, &n) && (*(uint16_t *)member = (uint16_t)n, true);
+    case KIND_U64:
+        return oracle_digits(w, f->limit, member);
+    case KIND_ADDR:
+        return oracle_addr(w, member);
+    case KIND_TIME:
+        if (w.len > 18 || !oracle_digits(w, UINT64_MAX, &n))
+            return false;
+        flow->times_in_ms |= w.len > 12;
+        *(uint64_t *)member = w.len > 12 ? n : n * 1000;
+        return true;
+    case KIND_ACTION:
+        return oracle_choice(w, actions, (const uint8_t[]){ACTION_ACCEPT, ACTION_REJECT}, member);
+    case KIND_STATUS:
+        return oracle_choice(w, statuses, (const uint8_t[]){STATUS_OK, STATUS_NODATA, STATUS_SKIPDATA},
+                             member);
+    case KIND_DIRECTION:
+        return oracle_choice(w, directions, (const uint8_t[]){DIRECTION_INGRESS, DIRECTION_EGRESS}, member);
+    case KIND_STR:
+        *(struct slice *)member = w;
+        return oracle_text(w);
+    }
+    return false;
+}
+
+static inline enum record_result oracle_record(const struct format *f, struct slice line, struct flow *flow)
+{
+    struct slice words[FORMAT_FIELDS_MAX];
+    bool bad = false, src, dst;
+
+    memset(&flow->present, 0, sizeof(flow->present));
+    flow->times_in_ms = false;
+    if (oracle_words(line, words, FORMAT_FIELDS_MAX) != f->count)
+        return RECORD_REJECTED;
+    for (unsigned i = 0; i < f->count; i++) {
+        if (f->field[i] == FIELD_UNKNOWN || slice_is(words[i], "-"))
+            continue;
+        if (oracle_put(words[i], &field_table[f->field[i]], flow))
+            field_set_add(&flow->present, f->field[i]);
+        else
+            bad = true;
+    }
+    if (field_set_has(&flow->present, FIELD_LOG_STATUS) && flow->m.LOG_STATUS != STATUS_OK)
+        return RECORD_SKIPPED;
+    if (bad)
+        return RECORD_REJECTED;
+    src = field_set_has(&flow->present, FIELD_SRCADDR);
+    dst = field_set_has(&flow->present, FIELD_DSTADDR);
+    if (src && dst)
+        return flow->m.SRCADDR.family == flow->m.DSTADDR.family ? RECORD_FLOW : RECORD_REJECTED;
+    if (src || dst || (!field_set_has(&f->has, FIELD_SRCADDR) && !field_set_has(&f->has, FIELD_DSTADDR)))
+        return RECORD_FLOW;
+    return field_set_has(&flow->present, FIELD_LOG_STATUS) ? RECORD_REJECTED : RECORD_SKIPPED;
+}
+
+static inline bool same_member(const struct field_info *f, const struct flow *a, const struct flow *b)
+{
+    const void *x = (const char *)a + f->offset, *y = (const char *)b + f->offset;
+    const struct flow_addr *ax = x, *ay = y;
+
+    if (f->kind == KIND_STR)
+        return slice_eq(*(const struct slice *)x, *(const struct slice *)y);
+    if (f->kind == KIND_ADDR)
+        return ax->family == ay->family &&
+               (ax->family == 4 ? ax->v4 == ay->v4 : memcmp(ax->v6, ay->v6, 16) == 0);
+    return memcmp(x, y, f->size) == 0;
+}
+
+static inline bool same_flow(const struct flow *a, const struct flow *b)
+{
+    if (!field_set_eq(&a->present, &b->present))
+        return false;
+    for (unsigned i = 0; i < FIELD_COUNT; i++)
+        if (field_set_has(&a->present, i) && !same_member(&field_table[i], a, b))
+            return false;
+    return true;
+}
+
+static inline int print_addr(const struct flow_addr *a, char *to, size_t size)
+{
+    uint32_t v4 = htonl(a->v4);
+
+    inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->family == 4 ? (const void *)&v4 : a->v6, to,
+              (socklen_t)size);
+    return (int)strlen(to);
+}
+
+/* One value as text; times as milliseconds. */
+static inline int print_member(const struct field_info *f, const struct flow *flow, char *to, size_t size)
+{
+    static const char *const statuses[] = {"?", "OK", "NODATA", "SKIPDATA"};
+    const void *m = (const char *)flow + f->offset;
+
+    switch (f->kind) {
+    case KIND_U8:
+        return snprintf(to, size, "%u", *(const uint8_t *)m);
+    case KIND_U16:
+        return snprintf(to, size, "%u", *(const uint16_t *)m);
+    case KIND_U64:
+        return snprintf(to, size, "%" PRIu64, *(const uint64_t *)m);
+    case KIND_TIME:
+        return snprintf(to, size, "%013" PRIu64, *(const uint64_t *)m);
+    case KIND_ADDR:
+        return print_addr(m, to, size);
+    case KIND_ACTION:
+        return snprintf(to, size, "%s", *(const uint8_t *)m == ACTION_ACCEPT ? "ACCEPT" : "REJECT");
+    case KIND_STATUS:
+        return snprintf(to, size, "%s", statuses[*(const uint8_t *)m]);
+    case KIND_DIRECTION:
+        return snprintf(to, size, "%s", *(const uint8_t *)m == DIRECTION_INGRESS ? "ingress" : "egress");
+    case KIND_STR:
+        return snprintf(to, size, "%.*s", SLICE_ARGS(*(const struct slice *)m));
+    }
+    return 0;
+}
+
+/* A line that gives the flow again; free it. */
+static inline char *print_flow(const struct format *f, const struct flow *flow, size_t *ret_len)
+{
+    size_t size = f->count * (RECORD_STRING_MAX + 2) + 1, len = 0;
+    char *line = malloc(size);
+
+    for (unsigned i = 0; i < f->count; i++) {
+        if (i > 0)
+            line[len++] = ' ';
+        if (f->field[i] == FIELD_UNKNOWN || !field_set_has(&flow->present, f->field[i]))
+            line[len++] = '-';
+        else
+            len += (size_t)print_member(&field_table[f->field[i]], flow, line + len, size - len);
+    }
+    *ret_len = len;
+    return line;
+}
+
+/* Everything that is promised of a line's parse; aborts where it isn't kept. */
+static inline enum record_result check_record(const struct format *format, struct slice line)
+{
+    static struct flow got, general, expected, again;
+    struct format slow = *format;
+    struct error why = {ERROR_NONE, ""}, other_why = {ERROR_NONE, ""};
+    enum record_result result = record_parse(format, line, &got, &why);
+
+    if (result != oracle_record(format, line, &expected))
+        abort();
+    slow.is_default_v2 = false;
+    if (record_parse(&slow, line, &general, &other_why) != result ||
+        strcmp(why.detail, other_why.detail) != 0)
+        abort();
+    if ((result == RECORD_REJECTED) != (why.detail[0] != '\0'))
+        abort();
+    if (result != RECORD_FLOW)
+        return result;
+    if (!same_flow(&got, &expected) || !same_flow(&got, &general) ||
+        got.times_in_ms != expected.times_in_ms || general.times_in_ms != expected.times_in_ms)
+        abort();
+    for (unsigned i = 0; i < FIELD_COUNT; i++) {
+        const struct slice *s = (const void *)((const char *)&got + field_table[i].offset);
+
+        if (field_table[i].kind == KIND_STR && field_set_has(&got.present, i) &&
+            (s->ptr < line.ptr || s->ptr + s->len > line.ptr + line.len))
+            abort();
+    }
+    {
+        size_t len;
+        char *printed = print_flow(format, &got, &len);
+
+        if (record_parse(format, slice_of(printed, len), &again, NULL) != RECORD_FLOW ||
+            !same_flow(&got, &again))
+            abort();
+        free(printed);
+    }
+    return result;
+}
+
+#endif
