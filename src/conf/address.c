@@ -83,12 +83,12 @@ int conf_parse_address(const char *text, bool any_host, unsigned lowest_port, st
 {
     const char *example = any_host ? "0.0.0.0:20555" : "192.0.2.10:4739";
     char host[INET6_ADDRSTRLEN + 1], shown[INET6_ADDRSTRLEN];
-    const char *port_text = NULL;
+    const char *port_text;
     struct conf_address a;
     struct in6_addr v6;
     struct in_addr v4;
     bool bracketed;
-    uint16_t port = 0;
+    uint16_t port;
 
     if (split_host_port(text, example, host, sizeof(host), &bracketed, &port_text, why) < 0)
         return -1;
@@ -96,9 +96,9 @@ int conf_parse_address(const char *text, bool any_host, unsigned lowest_port, st
         return conf_fail(why, "\"%.80s\": \"%.20s\" is not a port; expected %u to 65535, as %s", text,
                          port_text, lowest_port, example);
     if (strcmp(host, "localhost") == 0)
-        strcpy(host, "127.0.0.1");
+        memcpy(host, "127.0.0.1", sizeof("127.0.0.1"));
     if (any_host && !bracketed && host[0] == '\0')
-        strcpy(host, "0.0.0.0");
+        memcpy(host, "0.0.0.0", sizeof("0.0.0.0"));
     if (bracketed ? inet_pton(AF_INET6, host, &v6) != 1 : inet_pton(AF_INET, host, &v4) != 1)
         return conf_fail(why, "\"%.80s\": \"%s\" is not a numeric %s address; expected as %s%s", text, host,
                          bracketed ? "IPv6" : "IPv4", bracketed ? "[::1]:" : example,

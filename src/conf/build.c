@@ -47,8 +47,8 @@ static const char *section_given_name(const struct build *b, enum conf_section s
     return NULL;
 }
 
-int build_fail(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
-               const char *format, ...)
+void build_set_error(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
+                     const char *format, ...)
 {
     const struct conf_origin *origin = &b->sections[section][index].origin;
     const char *name = section_given_name(b, section, index);
@@ -60,9 +60,9 @@ int build_fail(struct build *b, enum conf_section section, size_t index, const c
     va_end(args);
     if (line > 0)
         snprintf(where, sizeof(where), ":%u", line);
-    return conf_fail(b->err, "%s%s: [%s%s%s%s]%s%s%s %s", origin->file, where, conf_sections[section].name,
-                     name != NULL ? " \"" : "", name != NULL ? name : "", name != NULL ? "\"" : "",
-                     key != NULL ? " " : "", key != NULL ? key : "", key != NULL ? ":" : "", what);
+    conf_set_error(b->err, "%s%s: [%s%s%s%s]%s%s%s %s", origin->file, where, conf_sections[section].name,
+                   name != NULL ? " \"" : "", name != NULL ? name : "", name != NULL ? "\"" : "",
+                   key != NULL ? " " : "", key != NULL ? key : "", key != NULL ? ":" : "", what);
 }
 
 unsigned build_line(const struct build *b, enum conf_section section, size_t index, unsigned option)

@@ -34,9 +34,10 @@ int build_set(struct build *b, const char *key, const char *value, unsigned line
 /* The snapshot, with one reference, or NULL. */
 struct conf *build_finish(struct build *b);
 
-/* "FILE:LINE: [section "name"] key: …" into b->err; always -1. A NULL key names the section alone. */
-int build_fail(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
-               const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* "FILE:LINE: [section "name"] key: …" into b->err. A NULL key names the section alone. */
+void build_set_error(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
+                     const char *format, ...) __attribute__((format(printf, 6, 7)));
+#define build_fail(...) (build_set_error(__VA_ARGS__), -1)
 /* The same for an option, with the line where it was set (the section's, where it was not). */
 #define build_fail_at(b, section, index, key, ...)                                                           \
     build_fail((b), SECTION_##section, (index), #key,                                                        \

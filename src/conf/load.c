@@ -78,7 +78,7 @@ struct conf *conf_load(const char *path, struct conf_error *ret_err)
     struct build b;
 
     if (asprintf(&directory, "%.*svpc.d", slash != NULL ? (int)(slash + 1 - path) : 0, path) < 0) {
-        conf_fail(ret_err, "out of memory");
+        conf_set_error(ret_err, "out of memory");
         return NULL;
     }
     if (build_init(&b, &err) == 0 &&

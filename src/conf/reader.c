@@ -41,7 +41,7 @@ struct reader {
     bool several_lines;
 };
 
-#define FAIL(r, ...) ((r)->failed = true, conf_fail((r)->err, __VA_ARGS__))
+#define FAIL(r, ...) ((r)->failed = true, conf_set_error((r)->err, __VA_ARGS__), -1)
 
 static bool is_blank(char c)
 {
@@ -212,6 +212,15 @@ static int finish_entry(struct reader *r)
     return 0;
 }
 
+static char encoded(char c)
+{
+    if (c == ';')
+        return CODE_SEMICOLON;
+    if (c == '#')
+        return CODE_HASH;
+    return c;
+}
+
 /* inih's reader: the next line for its buffer of `size` bytes, or NULL at the end. */
 static char *feed(char *out, int size, void *user)
 {
@@ -222,12 +231,12 @@ static char *feed(char *out, int size, void *user)
     if (r->failed)
         return NULL;
     if (size < FEED_MIN) {
-        FAIL(r, "inih is built with lines of %d bytes; it needs %d", size, FEED_MIN);
+        (void)FAIL(r, "inih is built with lines of %d bytes; it needs %d", size, FEED_MIN);
         return NULL;
     }
     if (r->announce) {
         r->announce = false;
-        return strcpy(out, ANNOUNCE);
+        return memcpy(out, ANNOUNCE, sizeof(ANNOUNCE));
     }
     if (*r->rest != '\0') {
         r->fed = FED_PIECE;
@@ -242,8 +251,8 @@ static char *feed(char *out, int size, void *user)
     if (r->fed == FED_PIECE)
         *at++ = ' ';
     for (size_t i = 0; i < n; i++)
-        *at++ = r->rest[i] == ';' ? CODE_SEMICOLON : r->rest[i] == '#' ? CODE_HASH : r->rest[i];
-    strcpy(at, "\n");
+        *at++ = encoded(r->rest[i]);
+    memcpy(at, "\n", 2);
     r->rest += n + r->gap.len;
     return out;
 }
@@ -338,7 +347,7 @@ int reader_run(FILE *in, const char *file, const struct reader_calls *calls, voi
     if (!r.failed && rc == 0)
         finish_entry(&r);
     if (!r.failed && rc != 0)
-        FAIL(&r, "%s:%u: cannot be read as KEY = VALUE or [section]", file, r.line);
+        (void)FAIL(&r, "%s:%u: cannot be read as KEY = VALUE or [section]", file, r.line);
     free(r.value);
     free(r.buffer);
     return r.failed ? -1 : 0;

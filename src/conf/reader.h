@@ -17,9 +17,9 @@
 
 #include "vpcflowd/conf.h"
 
-#define READER_LINE_MAX (64 * 1024)
-#define READER_VALUE_MAX (256 * 1024) /* over all its lines */
-#define READER_NAME_MAX 49            /* inih's limit for keys and for what stands between [ and ] */
+#define READER_LINE_MAX 65536u
+#define READER_VALUE_MAX 262144u /* over all its lines */
+#define READER_NAME_MAX 49       /* inih's limit for keys and for what stands between [ and ] */
 
 /* Each returns 0 to go on, or -1 with the error filled. */
 struct reader_calls {

@@ -40,6 +40,19 @@ static int take_scheme(struct build *b, size_t i)
     return 0;
 }
 
+/* What -t prints of a path must be read as that path again. */
+static bool is_plain_path(const char *path)
+{
+    static const char *const schemes[] = {"udp:", "tcp:", "tls:", "file:"};
+
+    if (path[0] == '\0' || strchr(" \t#", path[0]) != NULL)
+        return false;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (starts_with(path, schemes[i]))
+            return false;
+    return true;
+}
+
 static int resolve_collector(struct build *b, size_t i)
 {
     struct conf_collector *c = &b->conf->collectors[i];
@@ -52,9 +65,10 @@ static int resolve_collector(struct build *b, size_t i)
     if (take_scheme(b, i) < 0)
         return -1;
     if (c->transport == TRANSPORT_FILE) {
-        if (c->address_text[0] == '\0')
-            return build_fail_at(b, collector, i, address,
-                                 "expected a path after file:, as file:flows.ipfix");
+        if (!is_plain_path(c->address_text))
+            return build_fail_at(
+                b, collector, i, address,
+                "expected a path after file:, as file:flows.ipfix, or ./ before an unusual one");
     } else {
         if (conf_parse_address(c->address_text, false, 1, &c->address, &why) < 0)
             return build_fail_at(b, collector, i, address, "%s", why.text);

@@ -72,32 +72,35 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Letters to insert, delete, change or swap to get from one word to the other; case does not count. */
+static bool same_letter(char a, char b)
+{
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+/* Letters to insert, delete, change or swap to get from one word to the other; case does not count. Row i of
+ * the usual table is row[i % 3]: a swap looks back two rows. */
 static unsigned word_distance(const char *a, const char *b)
 {
     enum { WORD_MAX = 63 };
-    unsigned before[WORD_MAX + 1], last[WORD_MAX + 1], row[WORD_MAX + 1];
+    unsigned row[3][WORD_MAX + 1];
     size_t la = strlen(a), lb = strlen(b);
 
     if (la > WORD_MAX || lb > WORD_MAX)
         return WORD_MAX;
-    memset(before, 0, sizeof(before));
     for (size_t j = 0; j <= lb; j++)
-        last[j] = (unsigned)j;
+        row[0][j] = (unsigned)j;
     for (size_t i = 1; i <= la; i++) {
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= lb; j++) {
-            int ca = tolower((unsigned char)a[i - 1]), cb = tolower((unsigned char)b[j - 1]);
+        unsigned *now = row[i % 3];
+        const unsigned *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
 
-            row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + (ca != cb));
-            if (i > 1 && j > 1 && ca == tolower((unsigned char)b[j - 2]) &&
-                cb == tolower((unsigned char)a[i - 2]))
-                row[j] = least(row[j], before[j - 2] + 1);
+        now[0] = (unsigned)i;
+        for (size_t j = 1; j <= lb; j++) {
+            now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + !same_letter(a[i - 1], b[j - 1]));
+            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) && same_letter(a[i - 2], b[j - 1]))
+                now[j] = least(now[j], before[j - 2] + 1);
         }
-        memcpy(before, last, sizeof(last));
-        memcpy(last, row, (lb + 1) * sizeof(row[0]));
     }
-    return last[lb];
+    return row[la % 3][lb];
 }
 
 /* Near enough to be a slip of the finger: a letter in three may differ. */
@@ -146,7 +149,7 @@ void conf_list_keys(enum conf_section section, char *out, size_t size)
     }
 }
 
-int conf_fail(struct conf_error *err, const char *format, ...)
+void conf_set_error(struct conf_error *err, const char *format, ...)
 {
     va_list args;
 
@@ -156,5 +159,4 @@ int conf_fail(struct conf_error *err, const char *format, ...)
     for (char *s = err->text; *s != '\0'; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
             *s = '?';
-    return -1;
 }

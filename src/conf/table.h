@@ -90,8 +90,9 @@ const struct conf_section_info *conf_nearest_section(const char *typed);
 /* "workers, log_level, …": the supported keys of a section. */
 void conf_list_keys(enum conf_section section, char *out, size_t size);
 
-/* Fill from a printf format, control characters escaped; always -1. */
-int conf_fail(struct conf_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Fill from a printf format, control characters escaped. conf_fail() is -1, and compilers see that it is. */
+void conf_set_error(struct conf_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define conf_fail(...) (conf_set_error(__VA_ARGS__), -1)
 
 /* HOST:PORT with a numeric host (IPv6 in brackets) and port >= lowest_port. An empty host is 0.0.0.0 if
  * `any_host`. */

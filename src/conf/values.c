@@ -388,13 +388,13 @@ static int parse_format(const struct conf_option *option, const char *text, void
 
     (void)option;
     if (format == NULL || copy == NULL) {
-        conf_fail(why, "out of memory");
+        conf_set_error(why, "out of memory");
         goto fail;
     }
     if (format_parse(slice_str(text), format, &err) < 0) {
         /* The key says "format: " already. */
-        conf_fail(why, "%s; expected the fields' names, as ${version} ${account-id} ${interface-id}",
-                  strncmp(err.detail, "format: ", 8) == 0 ? err.detail + 8 : err.detail);
+        conf_set_error(why, "%s; expected the fields' names, as ${version} ${account-id} ${interface-id}",
+                       strncmp(err.detail, "format: ", 8) == 0 ? err.detail + 8 : err.detail);
         goto fail;
     }
     squeeze_spaces(copy);

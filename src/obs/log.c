@@ -110,7 +110,7 @@ static void log_line(enum conf_level level, const char *format, va_list args)
     if (len < 0)
         return;
     if ((size_t)len >= sizeof(message))
-        strcpy(message + sizeof(message) - 4, "...");
+        memcpy(message + sizeof(message) - 4, "...", 4);
     n = write_prefix(level, line, 64);
     n += escape(message, line + n);
     line[n++] = '\n';

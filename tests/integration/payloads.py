@@ -21,6 +21,8 @@ def unique_id():
 # --- JSON in any spelling -------------------------------------------------------------------------------------------
 
 def _string(text, rng, escape):
+    if not escape:
+        return json.dumps(text, ensure_ascii=False)
     out = []
     for c in text:
         if rng.random() < escape:

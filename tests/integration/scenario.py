@@ -90,3 +90,12 @@ class Delivery(NamedTuple):
 def exported_as(exporter, lines):
     """Normalised tuples of lines that all go to one exporter."""
     return flows.flows_of_lines(lines, exporter)
+
+
+def article_line(message, exporter):
+    """The CSV that the 2016 article's Python prints for a message. ftsq reads seconds: where a log has milliseconds, which
+    the article did not know, they are cut off."""
+    split = message.split()
+    start, end = (time[:10] if len(time) == 13 else time for time in split[10:12])
+    return ','.join([split[3], split[5], split[4], split[6], split[7], split[8], split[9], '0', '0', start, end, exporter,
+                     '"unknown"'])

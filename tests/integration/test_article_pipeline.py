@@ -8,17 +8,10 @@ import pytest
 import flows
 import payloads
 from daemon import Daemon, write_config
-from scenario import reply_to, two_vpcs
+from scenario import article_line, reply_to, two_vpcs
 from wire import SLOW, Client, lambda_2016
 
 EXPORT_AS_IP = '10.9.0.11'  # need not be this host's: nothing is sent
-
-
-def article_line(message, exporter):
-    """The article's Python, word for word in its effect."""
-    split = message.split()
-    return ','.join([split[3], split[5], split[4], split[6], split[7], split[8], split[9], '0', '0', split[10], split[11],
-                     exporter, '"unknown"'])
 
 
 class Piped:

@@ -71,13 +71,13 @@ def _changed(old, new):
 
 # name: (text, what must stand in the message beside the file's name)
 BAD = {
-    'unknown section': (GOOD + '[colector "c"]\n', [':24', 'colector']),
+    'unknown section': (GOOD + '[colector "c"]\n', [':25', 'colector']),
     'unknown key': (_changed('max_payload', 'max_paylod'), [':7', 'max_paylod']),
     'key in the wrong section': (_changed('workers = 2', 'transport = udp'), [':2', 'transport']),
     'not a number': (_changed('message_size = 1400', 'message_size = big'), [':4', 'message_size', 'big']),
     'number too small': (_changed('message_size = 1400', 'message_size = 5'), [':4', 'message_size', '512']),
     'number too large': (_changed('observation_domain = 7', 'observation_domain = 4294967296'),
-                         [':23', 'observation_domain']),
+                         [':24', 'observation_domain']),
     'no such unit': (_changed('idle_timeout = 30s', 'idle_timeout = 30 fortnights'), [':8', 'idle_timeout']),
     'no such level': (_changed('log_level = info', 'log_level = chatty'), [':3', 'log_level', 'chatty']),
     'no such transport': (_changed('transport = udp', 'transport = pigeon'), [':12', 'transport', 'pigeon']),
@@ -96,9 +96,11 @@ BAD = {
     'one name twice': (_changed('[vpc "default"]', '[vpc "prod"]'), ['prod']),
     'a key twice': (_changed('workers = 2', 'workers = 2\nworkers = 3'), [':3', 'workers']),
     'no syntax': (_changed('# a comment', 'what is this'), [':9']),
-    'a format without fields': (GOOD + 'format =\n', [':24', 'format']),
-    'a format with a field twice': (GOOD + 'format = ${srcaddr} ${dstaddr} ${srcaddr}\n', [':24', 'format', 'srcaddr']),
+    'a format without fields': (GOOD + 'format =\n', [':25', 'format']),
+    'a format with a field twice': (GOOD + 'format = ${srcaddr} ${dstaddr} ${srcaddr}\n', [':25', 'format', 'srcaddr']),
     'a key of a later version': (_changed('max_payload = 8M', 'tls_key = /etc/key'), [':7', 'tls_key']),
+    'vpc that would take everything, but is not the default': (
+        _changed('log_group = /aws/vpc/prod*\naccount = 111122223333\n', ''), [':17', 'prod', 'default']),
     'vpc without a name': (_changed('[vpc "prod"]', '[vpc]'), [':17']),
 }
 
@@ -129,14 +131,14 @@ def test_a_missing_file_is_78(vpcflowd, tmp_path):
 
 
 def test_an_exporter_ip_that_the_host_does_not_have_is_an_error_at_start(vpcflowd, tmp_path):
-    path = write_config(tmp_path, {'a': udp(4739)}, {'prod': {'exporter_ip': '192.0.2.77'}})
+    path = write_config(tmp_path, {'a': udp(4739)}, {'prod': {'account': '1', 'exporter_ip': '192.0.2.77'}})
     result = run(['-c', path])
     assert result.returncode in (1, 78)
     assert '192.0.2.77' in result.stderr and 'prod' in result.stderr
 
 
 def test_with_freebind_it_starts(start, tmp_path):
-    path = write_config(tmp_path, {'a': udp(4739)}, {'prod': {'exporter_ip': '192.0.2.77', 'freebind': 'yes'}})
+    path = write_config(tmp_path, {'a': udp(4739)}, {'default': {'exporter_ip': '192.0.2.77', 'freebind': 'yes'}})
     daemon = start(['-c', path])
     with Client(daemon.address) as client:
         assert client.ping() == 'PONG'
@@ -144,7 +146,8 @@ def test_with_freebind_it_starts(start, tmp_path):
 
 
 def test_vpc_d_is_read_in_the_order_of_names(vpcflowd, tmp_path):
-    path = write_config(tmp_path, {'a': udp(4739)}, {'z': {'exporter_ip': '127.0.0.4'}, 'a': {'exporter_ip': '127.0.0.5'}})
+    path = write_config(tmp_path, {'a': udp(4739)}, {'z': {'account': '1', 'exporter_ip': '127.0.0.4'},
+                                                       'a': {'account': '2', 'exporter_ip': '127.0.0.5'}})
     (tmp_path / 'vpc.d' / 'ignored.conf.bak').write_text('nonsense')
     result = run(['-c', path, '-t'])
     assert result.returncode == 0, result.stderr

@@ -19,7 +19,7 @@ def ask_and_stop(daemon, generator, number, before_signal):
     answered, everything = [], []
     with many_clients(daemon.address, 6) as clients:
         sent = {client: [] for client in clients}
-        for n in range(30):
+        for n in range(12):
             for client in clients:
                 lines = generator.mixed_lines(60 if n % 3 else 400)
                 sent[client].append(lines)

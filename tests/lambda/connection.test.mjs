@@ -120,16 +120,16 @@ test('the daemon may be restarted between invocations', async (t) => {
 test('the time for a reply is not begun anew when a payload is sent again', async (t) => {
   const daemon = await startDaemon(t, (bytes, socket, number) => {
     if (number === 2) {
-      setTimeout(() => socket.destroy(), 200);
+      setTimeout(() => socket.destroy(), 800);
     }
     return number === 1 ? OK : undefined;
   });
   useDaemon(t, daemon);
   await send(1);
   const begin = Date.now();
-  await assert.rejects(send(2, 800), /no reply/);
+  await assert.rejects(send(2, 1500), /no reply/);
   const took = Date.now() - begin;
-  assert.ok(took >= 290 && took < 480, `took ${took} ms`);
+  assert.ok(took >= 990 && took < 1700, `took ${took} ms`);
   assert.equal(daemon.payloads.length, 3);
 });
 
@@ -175,15 +175,17 @@ test('concurrent invocations share a connection and each gets its own reply', as
     }, 10);
   });
   useDaemon(t, daemon);
-  const events = Array.from({ length: 60 }, (_, i) => cloudWatchEvent(Array.from({ length: i + 1 }, (__, j) => flowLine(j))));
+  const lines = Array.from({ length: 60 }, (_, i) => flowLine(i));
+  const events = lines.map((_, i) => cloudWatchEvent(lines.slice(0, i + 1)));
   const results = await Promise.all(events.map((event) => handler(event, contextWith(5000))));
   assert.deepEqual(results.map((result) => result.exported), events.map((event) => gzipOf(event).length));
-  assert.equal(new Set(results.map((result) => result.exported)).size > 30, true);
+  assert.ok(new Set(results.map((result) => result.exported)).size > 30, 'the replies differ');
   assert.equal(daemon.connections, 1);
 });
 
 test('of concurrent invocations an ERR reaches the one that it is for', async (t) => {
-  const daemon = await startDaemon(t, (bytes, socket, number) => (number === 2 ? 'ERR 422 no record could be read\n' : OK));
+  const error = 'ERR 422 no record could be read';
+  const daemon = await startDaemon(t, (bytes, socket, number) => (number === 2 ? `${error}\n` : OK));
   useDaemon(t, daemon);
   const results = await Promise.allSettled([send(1), send(2), send(3)]);
   assert.deepEqual(results.map((result) => result.status), ['fulfilled', 'rejected', 'fulfilled']);

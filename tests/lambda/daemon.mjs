@@ -79,7 +79,7 @@ export function cloudWatchEvent(lines, { logGroup = '/aws/vpc/test', messageType
     logGroup,
     logStream: 'eni-0a1b2c3d4e5f60718-all',
     subscriptionFilters: ['to-vpcflowd'],
-    logEvents: lines.map((message, i) => ({ id: String(3_900_000_000 + i), timestamp: 1_750_000_000_000 + i, message })),
+    logEvents: lines.map((message, i) => ({ id: String(i), timestamp: 1_750_000_000_000 + i, message })),
   };
   return { awslogs: { data: zlib.gzipSync(JSON.stringify(document)).toString('base64') } };
 }

@@ -106,9 +106,9 @@ test('without a reply throws 500 ms before the invocation would end, and closes 
   const daemon = await startDaemon(t, () => undefined);
   useDaemon(t, daemon);
   const begin = Date.now();
-  await assert.rejects(handler(event, contextWith(900)), /no reply from vpcflowd at 127\.0\.0\.1:\d+ within 400 ms/);
+  await assert.rejects(handler(event, contextWith(1500)), /no reply from vpcflowd at [0-9.:]+ within 1000 ms/);
   const took = Date.now() - begin;
-  assert.ok(took >= 390 && took < 850, `took ${took} ms`);
+  assert.ok(took >= 990 && took < 1450, `took ${took} ms`);
   await Promise.all([...daemon.sockets].map((socket) => new Promise((resolve) => socket.on('close', resolve))));
   assert.equal(daemon.payloads.length, 1);
 });
@@ -133,7 +133,7 @@ test('names host and port when nobody listens', async (t) => {
   useDaemon(t, daemon);
   await assert.rejects(handler(event, contextWith(5000)), new RegExp(`127.0.0.1:${daemon.port}: .*ECONNREFUSED`));
   useDaemon(t, { host: 'localhost', port: daemon.port });
-  await assert.rejects(handler(event, contextWith(5000)), /vpcflowd at localhost:\d+: .*ECONNREFUSED/);
+  await assert.rejects(handler(event, contextWith(5000)), /vpcflowd at localhost:\d+: .*(ECONNREFUSED|ENOTFOUND)/);
 });
 
 test('reaches an IPv6 address, in brackets or without', async (t) => {

@@ -17,7 +17,8 @@ const FIELDS = [
   'start', 'end', 'action', 'log-status',
 ];
 const IPV6 =
-  '2 210987654321 eni-0a1b2c3d4e5f60718 2001:db8:20::9 2001:db8:99::53 53021 53 17 2 190 1750000010 1750000012 ACCEPT OK';
+  '2 210987654321 eni-0a1b2c3d4e5f60718 2001:db8:20::9 2001:db8:99::53 53021 53 17 2 190 1750000010 1750000012 ' +
+  'ACCEPT OK';
 const REJECTED =
   '2 210987654321 eni-0a1b2c3d4e5f60718 203.0.113.77 10.20.1.9 51515 22 6 1 44 1750000020 1750000021 REJECT OK';
 const NODATA = '2 210987654321 eni-0a1b2c3d4e5f60718 - - - - - - - 1750000000 1750000060 - NODATA';
@@ -88,7 +89,7 @@ test('each record arrives once, and NODATA is counted as skipped', options, asyn
 test('a control message is acknowledged and exports nothing', options, async (t) => {
   const daemon = await startVpcflowd(t);
   useDaemon(t, daemon);
-  const control = cloudWatchEvent(['CWL CONTROL MESSAGE: Checking health of destination.'], { messageType: 'CONTROL_MESSAGE' });
+  const control = cloudWatchEvent(['Checking that the destination lives.'], { messageType: 'CONTROL_MESSAGE' });
   const result = await handler(control, contextWith(5000));
   assert.equal(result.exported, 0);
   assert.equal(await daemon.stop(), 0);

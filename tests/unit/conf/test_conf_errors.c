@@ -247,7 +247,11 @@ static void options_that_do_not_go_together_name_both_places(void **state)
          "t.conf:3: [collector \"c\"] address: \"file:x\": is not for transport = udp; change one of the "
          "two"},
         {"[collector \"c\"]\naddress = file:\n" VPC,
-         "t.conf:2: [collector \"c\"] address: expected a path after file:, as file:flows.ipfix"},
+         "t.conf:2: [collector \"c\"] address: expected a path after file:, as file:flows.ipfix, or ./ "
+         "before an unusual one"},
+        {"[collector \"c\"]\naddress = file:#x\n" VPC,
+         "t.conf:2: [collector \"c\"] address: expected a path after file:, as file:flows.ipfix, or ./ "
+         "before an unusual one"},
         {COLLECTOR "[collector \"d\"]\naddress = udp://127.0.0.1:4739\n" VPC,
          "t.conf:4: [collector \"d\"] address: is the address of [collector \"c\"] too (t.conf:1); give each "
          "its "
