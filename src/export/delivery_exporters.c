@@ -286,13 +286,13 @@ static void on_pass(evutil_socket_t fd, short what, void *arg)
     run_list(set, &set->host.ready);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_tick(void *arg)
 {
     struct exporter_set *set = arg;
 
-    (void)fd;
-    (void)what;
     run_list(set, &set->host.waiting);
+    if (set->host.waiting == NULL)
+        tick_stop(&set->host.tick);
 }
 
 /* ---- life ---- */
@@ -318,7 +318,7 @@ static void set_free(struct delivery *d)
         interfaces_clear(&set->vpcs[i].interfaces);
     options_free(set->host.options);
     free_event(set->host.pass);
-    free_event(set->host.tick);
+    tick_free(&set->host.tick);
     free_event(set->backlog_retry);
     idle_free(&set->idle);
     free(set->news);
@@ -418,10 +418,9 @@ static int set_allocate(struct exporter_set *set, struct error *ret_err)
     set->vpcs = calloc(set->conf->vpc_count + 1, sizeof(*set->vpcs));
     set->exporters = calloc(count + 1, sizeof(*set->exporters));
     set->host.pass = evtimer_new(base, on_pass, set);
-    set->host.tick = evtimer_new(base, on_tick, set);
     set->backlog_retry = evtimer_new(base, on_backlog_retry, set);
     if (set->collectors == NULL || set->vpcs == NULL || set->exporters == NULL || set->host.pass == NULL ||
-        set->host.tick == NULL || set->backlog_retry == NULL || idle_init(&set->idle, base, &set->delivery) < 0)
+        tick_init(&set->host.tick, base, on_tick, set) < 0 || set->backlog_retry == NULL || idle_init(&set->idle, base, &set->delivery) < 0)
         return error_set(ret_err, ERROR_NO_MEMORY, "no memory for the exporters");
     for (size_t i = 0; i < set->conf->vpc_count; i++)
         interfaces_init(&set->vpcs[i].interfaces, INTERFACES_MAX);
@@ -439,6 +438,7 @@ struct delivery *delivery_exporters(struct event_base *base, const struct conf *
     }
     set->delivery.ops = &set_ops;
     set->host.base = base;
+    set->host.tick.fd = -1;
     set->conf = conf_ref((struct conf *)conf);
     set->backlog_end = &set->backlog;
     volley_init(&set->host.volley);

@@ -1,8 +1,8 @@
 /* encoder: flows → IPFIX messages, by libfixbuf.
  *
- * A lane is a message being written: records of one VPC, one profile and one template, so that a message has one Data
- * Set and records of one template stand in a row whatever order they come in. Lanes are made when first needed; when
- * all are taken, the one that has waited longest is finished and used again.
+ * A lane is a message being written: records of one VPC, one profile and one template, so that a message has
+ * one Data Set and records of one template stand in a row whatever order they come in. Lanes are made when
+ * first needed; when all are taken, the one that has waited longest is finished and used again.
  *
  * What is done for each record: derive its key, see that it is the last record's, append.
  */
@@ -13,9 +13,10 @@
 #include "registry.h"
 #include "vpcflowd/output.h"
 
-#define LANES 16        /* some 70 kB each, that is libfixbuf's buffer */
-#define KNOWN_SLOTS 4096 /* templates this worker has met: a hash table that is never more than a quarter full */
-#define NOTE_SLOTS 256  /* interfaces noted in this payload: direct-mapped, so a repeat is possible */
+#define LANES 16 /* some 70 kB each, that is libfixbuf's buffer */
+#define KNOWN_SLOTS                                                                                          \
+    4096 /* templates this worker has met: a hash table that is never more than a quarter full */
+#define NOTE_SLOTS 256 /* interfaces noted in this payload: direct-mapped, so a repeat is possible */
 
 _Static_assert(KNOWN_SLOTS >= 4 * TEMPLATES_MAX, "a probe must end");
 _Static_assert(offsetof(struct slice, len) == offsetof(fbVarfield_t, len) &&
@@ -41,7 +42,7 @@ struct note_slot {
 struct encoder {
     struct output base;
     struct template_registry *registry;
-    unsigned char *message; /* where writers put a finished message */
+    unsigned char *message;            /* where writers put a finished message */
     struct field_set interface_fields; /* CARRIAGE_KEY and CARRIAGE_INTERFACE */
     uint64_t clock;
     uint64_t payload; /* counts payloads */
@@ -63,15 +64,16 @@ struct encoder {
     const struct template_entry *known[KNOWN_SLOTS];
 };
 
-static bool same_address(const struct flow *f, unsigned field, const struct flow_addr *a, const struct flow_addr *b)
+static bool same_address(const struct flow *f, unsigned field, const struct flow_addr *a,
+                         const struct flow_addr *b)
 {
     if (!field_set_has(&f->present, field) || a->family != b->family)
         return false;
     return a->family == 4 ? a->v4 == b->v4 : memcmp(a->v6, b->v6, sizeof(a->v6)) == 0;
 }
 
-/* All of a template's key that is not in `present`, 3 bits each: the address families, 0 where there is nothing to send
- * (packet addresses that say nothing new), and the interface's sides. */
+/* All of a template's key that is not in `present`, 3 bits each: the address families, 0 where there is
+ * nothing to send (packet addresses that say nothing new), and the interface's sides. */
 static uint32_t flow_shape(const struct flow *f)
 {
     uint32_t shape = 0;
@@ -98,8 +100,8 @@ static void set_remove(struct field_set *s, unsigned id)
     s->bits[id >> 6] &= ~(UINT64_C(1) << (id & 63));
 }
 
-/* `standard` leaves what belongs to the interface to its options record; a record without an interface has none, so
- * there everything stays. */
+/* `standard` leaves what belongs to the interface to its options record; a record without an interface has
+ * none, so there everything stays. */
 static struct template_key make_key(const struct encoder *e, enum conf_fields profile)
 {
     struct template_key key = {.fields = e->present,
@@ -129,8 +131,10 @@ static uint32_t key_hash(const struct template_key *key, uint32_t shape)
     return (uint32_t)(h >> 40);
 }
 
-/* The template for a key: this worker's memory first, so that the registry's mutex is taken once a template. */
-static const struct template_entry *find_template(struct encoder *e, enum conf_fields profile, struct error *ret_why)
+/* The template for a key: this worker's memory first, so that the registry's mutex is taken once a template.
+ */
+static const struct template_entry *find_template(struct encoder *e, enum conf_fields profile,
+                                                  struct error *ret_why)
 {
     struct template_key key = make_key(e, profile);
     uint32_t slot = key_hash(&key, e->shape);
@@ -160,8 +164,8 @@ static int emit(struct encoder *e, struct lane *lane, struct messages *out, stru
     return 0;
 }
 
-/* The lane that has the template (and no other VPC's message in it); else one that is free; else, of those that are
- * taken, the one that has waited longest. */
+/* The lane that has the template (and no other VPC's message in it); else one that is free; else, of those
+ * that are taken, the one that has waited longest. */
 static struct lane *choose_lane(struct encoder *e, const struct template_entry *entry, uint32_t vpc)
 {
     struct lane *best = NULL;
@@ -186,7 +190,8 @@ static struct lane *choose_lane(struct encoder *e, const struct template_entry *
     return best;
 }
 
-static int rebuild(struct encoder *e, struct lane *lane, const struct template_entry *entry, struct error *ret_why)
+static int rebuild(struct encoder *e, struct lane *lane, const struct template_entry *entry,
+                   struct error *ret_why)
 {
     writer_close(&lane->writer);
     lane->entry = NULL;
@@ -209,7 +214,8 @@ static struct lane *find_lane(struct encoder *e, enum conf_fields profile, struc
     if (entry == NULL)
         return NULL;
     lane = choose_lane(e, entry, e->vpc);
-    if (lane->writer.open && (lane->entry != entry || lane->vpc != e->vpc) && emit(e, lane, out, ret_why) != 0)
+    if (lane->writer.open && (lane->entry != entry || lane->vpc != e->vpc) &&
+        emit(e, lane, out, ret_why) != 0)
         return NULL;
     if (lane->entry != entry && rebuild(e, lane, entry, ret_why) != 0)
         return NULL;
@@ -281,7 +287,8 @@ static int note_interface(struct encoder *e, const struct flow *flow, uint32_t v
     for (unsigned i = 0; i < 2; i++)
         has.bits[i] = flow->present.bits[i] & e->interface_fields.bits[i];
     slot = &e->notes[(index ^ vpc * 31 ^ (uint32_t)(has.bits[0] ^ has.bits[1])) % NOTE_SLOTS];
-    if (slot->payload == e->payload && slot->index == index && slot->vpc == vpc && field_set_eq(&slot->has, &has))
+    if (slot->payload == e->payload && slot->index == index && slot->vpc == vpc &&
+        field_set_eq(&slot->has, &has))
         return 0;
     if (messages_add_note(out, flow, vpc, index) != 0)
         return error_set(ret_why, ERROR_NO_MEMORY, "interfaces of one payload");
@@ -299,8 +306,8 @@ static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc,
     if (e->conf != conf || e->vpc != vpc || e->shape != shape || !field_set_eq(&e->present, &flow->present))
         if (change_kind(e, conf, vpc, flow, shape, out, ret_why) != 0)
             return -1;
-    if (index != 0 && (e->noted_index != index || e->noted_vpc != vpc ||
-                       !field_set_eq(&e->noted_present, &flow->present)))
+    if (index != 0 &&
+        (e->noted_index != index || e->noted_vpc != vpc || !field_set_eq(&e->noted_present, &flow->present)))
         if (note_interface(e, flow, vpc, index, out, ret_why) != 0)
             return -1;
     /* Largest first: a record that fits no message of `full` is rejected before anything of it is written. */

@@ -40,14 +40,10 @@ static const char *collector_address(const struct exporter *e)
 
 /* ---- lists ---- */
 
-static void link_to(struct exporter *e, struct exporter **list, struct event *event, const struct timeval *delay)
+static void link_to(struct exporter *e, struct exporter **list)
 {
-    if (e->linked)
-        return;
     e->linked = true;
     e->link = *list;
-    if (*list == NULL)
-        event_add(event, delay);
     *list = e;
 }
 
@@ -55,14 +51,19 @@ static void make_ready(struct exporter *e)
 {
     static const struct timeval now = {0, 0};
 
-    link_to(e, &e->host->ready, e->host->pass, &now);
+    if (e->linked)
+        return;
+    if (e->host->ready == NULL)
+        event_add(e->host->pass, &now);
+    link_to(e, &e->host->ready);
 }
 
 static void make_wait(struct exporter *e)
 {
-    static const struct timeval millisecond = {0, 1000};
-
-    link_to(e, &e->host->waiting, e->host->tick, &millisecond);
+    if (e->linked)
+        return;
+    tick_start(&e->host->tick);
+    link_to(e, &e->host->waiting);
 }
 
 static void push_part(struct exporter *e, struct part part)
@@ -338,15 +339,13 @@ static void give_up(struct exporter *e, const struct origin *origin, const struc
 static unsigned budget(struct exporter *e)
 {
     unsigned burst = (unsigned)e->collector->conf->burst;
-    struct timespec ts;
-    uint64_t window;
+    uint64_t now;
 
     if (burst == 0 || is_file(e))
         return UNPACED_BURST;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    window = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-    if (window != e->window) {
-        e->window = window;
+    now = tick_now();
+    if (now != e->window) {
+        e->window = now;
         e->allowance = burst;
     }
     return e->allowance;

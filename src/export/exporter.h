@@ -15,6 +15,7 @@
 
 #include "export/interfaces.h"
 #include "export/parts.h"
+#include "export/tick.h"
 #include "export/transport.h"
 #include "vpcflowd/delivery.h"
 #include "vpcflowd/log.h"
@@ -29,7 +30,7 @@ struct exporter_host {
     struct event_base *base;
     struct options_encoder *options;
     struct event *pass;        /* zero timeout: runs `ready` in the loop's next pass */
-    struct event *tick;        /* one millisecond: runs `waiting` */
+    struct tick tick;          /* runs `waiting` */
     struct exporter *ready;    /* something to send */
     struct exporter *waiting;  /* something to send, in a later millisecond */
     size_t queued;             /* parts of all exporters, sent but not safe ones included */

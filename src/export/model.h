@@ -1,10 +1,10 @@
 /* model: what export knows of libfixbuf. Private to export/.
  *
- * The information model is IANA's registry, as libfixbuf brings it, and the private elements of the flow-field table.
- * It is made once and then only read, so all threads may share it; libfixbuf's templates are not shared, as their
- * reference counts are not atomic. A layout says what a record is: elements in the order of the wire, and where each
- * value lies in the struct that is encoded. A writer makes messages in memory from such records; it belongs to one
- * thread.
+ * The information model is IANA's registry, as libfixbuf brings it, and the private elements of the
+ * flow-field table. It is made once and then only read, so all threads may share it; libfixbuf's templates
+ * are not shared, as their reference counts are not atomic. A layout says what a record is: elements in the
+ * order of the wire, and where each value lies in the struct that is encoded. A writer makes messages in
+ * memory from such records; it belongs to one thread.
  */
 #ifndef EXPORT_MODEL_H
 #define EXPORT_MODEL_H
@@ -22,7 +22,6 @@ struct model {
 
 int model_init(struct model *m, uint32_t enterprise_number, uint32_t message_size);
 void model_free(struct model *m);
-
 
 /* A private element as RFC 5610 describes it: "account-id" is awsAccountId. */
 #define MODEL_NAME_MAX 48
@@ -77,7 +76,8 @@ enum writer_result writer_select(struct writer *w, uint16_t id, struct error *re
 enum writer_result writer_append(struct writer *w, const void *record, size_t size, struct error *ret_err);
 /* Add a template record. The open message must have nothing but templates. */
 enum writer_result writer_template(struct writer *w, uint16_t id, struct error *ret_err);
-/* Finish the open message: it is in w->out, what its exporter stamps is zero. Its length, 0 if there is none. */
+/* Finish the open message: it is in w->out, what its exporter stamps is zero. Its length, 0 if there is none.
+ */
 uint32_t writer_emit(struct writer *w);
 /* Forget the open message. */
 void writer_drop(struct writer *w);

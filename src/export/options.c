@@ -1,6 +1,7 @@
-/* options: template messages and options records. What collectors force (docs/ipfix.md): fixed lengths, one options
- * template to a Set, one kind of record to a Set, and of an interface's or a VRF's record nothing but the number and
- * the name outside the scope. So every template and every kind of record gets messages of its own.
+/* options: template messages and options records. What collectors force (docs/ipfix.md): fixed lengths, one
+ * options template to a Set, one kind of record to a Set, and of an interface's or a VRF's record nothing but
+ * the number and the name outside the scope. So every template and every kind of record gets messages of its
+ * own.
  */
 #include "vpcflowd/options.h"
 
@@ -117,8 +118,9 @@ static void statistics_layout(struct layout *l)
     layout_add(l, 0, 40, 8, offsetof(struct statistics_record, s.octets));
 }
 
-/* RFC 5610 3.9. libfixbuf's readers take a record for type information if it has all of these elements, and then need
- * the texts to be of variable length; of the fixed-length form they must not think so, hence no description there. */
+/* RFC 5610 3.9. libfixbuf's readers take a record for type information if it has all of these elements, and
+ * then need the texts to be of variable length; of the fixed-length form they must not think so, hence no
+ * description there. */
 static void type_layout(struct layout *l, enum option_kind kind)
 {
     l->scope = 2;
@@ -217,7 +219,8 @@ static struct field_set both(const struct field_set *a, const struct field_set *
     return (struct field_set){{a->bits[0] & b->bits[0], a->bits[1] & b->bits[1]}};
 }
 
-struct options_encoder *options_new(struct template_registry *r, const struct conf *conf, struct error *ret_err)
+struct options_encoder *options_new(struct template_registry *r, const struct conf *conf,
+                                    struct error *ret_err)
 {
     struct options_encoder *o = calloc(1, sizeof(*o));
     struct layout *layouts = calloc(OPTION_KINDS, sizeof(*layouts));
@@ -331,9 +334,10 @@ static void put16(unsigned char *p, uint32_t n)
     p[1] = (unsigned char)n;
 }
 
-/* Close a message of template records that libfixbuf wrote (registry): the headers around them are all there is to
- * add. RFC 7011 3.1, 3.3.2. */
-static int flush_templates(struct options_encoder *o, uint32_t length, struct messages *out, struct error *ret_err)
+/* Close a message of template records that libfixbuf wrote (registry): the headers around them are all there
+ * is to add. RFC 7011 3.1, 3.3.2. */
+static int flush_templates(struct options_encoder *o, uint32_t length, struct messages *out,
+                           struct error *ret_err)
 {
     if (length == MESSAGE_HEADER + SET_HEADER)
         return 0;
@@ -383,7 +387,8 @@ static int add_type(struct options_encoder *o, enum field_id field, uint32_t ele
     return add_record(o, &o->writer, &r, sizeof(r), out, ret_err);
 }
 
-static int types(struct options_encoder *o, enum option_kind kind, struct messages *out, struct error *ret_err)
+static int types(struct options_encoder *o, enum option_kind kind, struct messages *out,
+                 struct error *ret_err)
 {
     enum option_kind other = kind == OPTION_TYPE ? OPTION_TYPE_VARIABLE : OPTION_TYPE;
 
@@ -410,7 +415,8 @@ int options_types_variable(struct options_encoder *o, struct messages *out, stru
     return types(o, OPTION_TYPE_VARIABLE, out, ret_err);
 }
 
-int options_vpc(struct options_encoder *o, const struct conf_vpc *vpc, struct messages *out, struct error *ret_err)
+int options_vpc(struct options_encoder *o, const struct conf_vpc *vpc, struct messages *out,
+                struct error *ret_err)
 {
     const struct sockaddr_storage *ip = &vpc->exporter_ip.addr;
     struct vpc_record r = {.domain = vpc->domain, .vrf = vpc->domain};
@@ -430,8 +436,8 @@ int options_vpc(struct options_encoder *o, const struct conf_vpc *vpc, struct me
     return flush(o, &o->writer, out, ret_err);
 }
 
-int options_statistics(struct options_encoder *o, const struct conf_vpc *vpc, const struct exporter_statistics *s,
-                       struct messages *out, struct error *ret_err)
+int options_statistics(struct options_encoder *o, const struct conf_vpc *vpc,
+                       const struct exporter_statistics *s, struct messages *out, struct error *ret_err)
 {
     struct statistics_record r = {.s = *s, .domain = vpc->domain};
 
@@ -469,8 +475,8 @@ static int interface_names(struct options_encoder *o, uint32_t domain, const str
     return flush(o, &o->writer, out, ret_err);
 }
 
-/* Where an interface's details go: the template of just these fields, or, when there are too many kinds, the one of all
- * details that has them (what the note does not have is then zero). */
+/* Where an interface's details go: the template of just these fields, or, when there are too many kinds, the
+ * one of all details that has them (what the note does not have is then zero). */
 static const struct layout *details_template(struct options_encoder *o, struct field_set *left,
                                              struct field_set *ret_part)
 {

@@ -3,8 +3,8 @@
  *     client ip, port, server ip, port, protocol, client packets, client bytes, server packets, server bytes,
  *     start time, end time, exporter ip, application name
  *
- * A flow log knows one direction, so the server's counters are 0, and no application. Absent numbers are 0, absent
- * addresses are empty. Times are seconds.
+ * A flow log knows one direction, so the server's counters are 0, and no application. Absent numbers are 0,
+ * absent addresses are empty. Times are seconds.
  */
 #include <string.h>
 
@@ -22,7 +22,8 @@ static int number(struct buffer *out, const struct flow *flow, enum field_id fie
     return text_append(out, ",", 1);
 }
 
-static int address(struct buffer *out, const struct flow *flow, enum field_id field, const struct flow_addr *a)
+static int address(struct buffer *out, const struct flow *flow, enum field_id field,
+                   const struct flow_addr *a)
 {
     if (has(flow, field) && text_address(out, a) != 0)
         return -1;
@@ -33,11 +34,14 @@ static int ftsq_line(struct buffer *out, const struct conf_vpc *vpc, const struc
 {
     static const char tail[] = ",\"unknown\"\n";
 
-    if (address(out, f, FIELD_SRCADDR, &f->m.SRCADDR) != 0 || number(out, f, FIELD_SRCPORT, f->m.SRCPORT) != 0 ||
-        address(out, f, FIELD_DSTADDR, &f->m.DSTADDR) != 0 || number(out, f, FIELD_DSTPORT, f->m.DSTPORT) != 0 ||
-        number(out, f, FIELD_PROTOCOL, f->m.PROTOCOL) != 0 || number(out, f, FIELD_PACKETS, f->m.PACKETS) != 0 ||
-        number(out, f, FIELD_BYTES, f->m.BYTES) != 0 || text_append(out, "0,0,", 4) != 0 ||
-        number(out, f, FIELD_START, f->m.START / 1000) != 0 || number(out, f, FIELD_END, f->m.END / 1000) != 0)
+    if (address(out, f, FIELD_SRCADDR, &f->m.SRCADDR) != 0 ||
+        number(out, f, FIELD_SRCPORT, f->m.SRCPORT) != 0 ||
+        address(out, f, FIELD_DSTADDR, &f->m.DSTADDR) != 0 ||
+        number(out, f, FIELD_DSTPORT, f->m.DSTPORT) != 0 ||
+        number(out, f, FIELD_PROTOCOL, f->m.PROTOCOL) != 0 ||
+        number(out, f, FIELD_PACKETS, f->m.PACKETS) != 0 || number(out, f, FIELD_BYTES, f->m.BYTES) != 0 ||
+        text_append(out, "0,0,", 4) != 0 || number(out, f, FIELD_START, f->m.START / 1000) != 0 ||
+        number(out, f, FIELD_END, f->m.END / 1000) != 0)
         return -1;
     if (text_append(out, vpc->exporter_ip.text, strlen(vpc->exporter_ip.text)) != 0)
         return -1;

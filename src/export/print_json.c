@@ -1,8 +1,9 @@
-/* print_json: a flow as one line of JSON, keys are AWS's field names in the table's order, absent fields left out.
+/* print_json: a flow as one line of JSON, keys are AWS's field names in the table's order, absent fields left
+ * out.
  *
- * Written without a JSON library: counters go to 2^64-1, which a library's signed integers do not hold. Text that is
- * not UTF-8 (plain flow-log lines are not checked on the way in) gets U+FFFD for each byte that is wrong, as JSON must
- * be UTF-8.
+ * Written without a JSON library: counters go to 2^64-1, which a library's signed integers do not hold. Text
+ * that is not UTF-8 (plain flow-log lines are not checked on the way in) gets U+FFFD for each byte that is
+ * wrong, as JSON must be UTF-8.
  */
 #include <stdio.h>
 #include <string.h>
@@ -25,29 +26,39 @@ static size_t utf8_length(const unsigned char *p, size_t left)
     return n;
 }
 
-static int json_string(struct buffer *out, struct slice s)
+/* How many bytes from i on can stand in a JSON string as they are. */
+static size_t plain_length(struct slice s, size_t i)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
-    size_t i = 0;
+    size_t start = i, n;
 
+    while (i < s.len && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' &&
+           (n = utf8_length(p + i, s.len - i)) != 0)
+        i += n;
+    return i - start;
+}
+
+static int json_string(struct buffer *out, struct slice s)
+{
     if (text_append(out, "\"", 1) != 0)
         return -1;
-    while (i < s.len) {
-        size_t n = utf8_length(p + i, s.len - i);
+    for (size_t i = 0; i < s.len; i++) {
+        size_t n = plain_length(s, i);
+        unsigned char c;
         char escape[8];
-        int rc;
 
-        if (n == 0)
-            rc = text_append(out, "\\ufffd", 6);
-        else if (p[i] == '"' || p[i] == '\\')
-            rc = text_append(out, p[i] == '"' ? "\\\"" : "\\\\", 2);
-        else if (p[i] < 0x20)
-            rc = text_append(out, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", p[i]));
-        else
-            rc = text_append(out, s.ptr + i, n);
-        if (rc != 0)
+        if (text_append(out, s.ptr + i, n) != 0)
             return -1;
-        i += n == 0 ? 1 : n;
+        i += n;
+        if (i == s.len)
+            break;
+        c = (unsigned char)s.ptr[i];
+        if (c == '"' || c == '\\')
+            n = (size_t)snprintf(escape, sizeof(escape), "\\%c", c);
+        else
+            n = (size_t)snprintf(escape, sizeof(escape), "\\u%04x", c < 0x20 ? c : 0xfffdu);
+        if (text_append(out, escape, n) != 0)
+            return -1;
     }
     return text_append(out, "\"", 1);
 }
@@ -108,8 +119,8 @@ static int json_line(struct buffer *out, const struct conf_vpc *vpc, const struc
 
         if (!field_set_has(&flow->present, i))
             continue;
-        if (text_append(out, &before, 1) != 0 || json_word(out, f->name) != 0 || text_append(out, ":", 1) != 0 ||
-            json_value(out, flow, f) != 0)
+        if (text_append(out, &before, 1) != 0 || json_word(out, f->name) != 0 ||
+            text_append(out, ":", 1) != 0 || json_value(out, flow, f) != 0)
             return -1;
         before = ',';
     }

@@ -4,8 +4,8 @@
 
 #include "model.h"
 
-/* Options templates for an interface's details: one for each set of fields met, ids from here up, never redefined.
- * Lower ids from TEMPLATE_ID_OPTIONS up are fixed, see options.c. */
+/* Options templates for an interface's details: one for each set of fields met, ids from here up, never
+ * redefined. Lower ids from TEMPLATE_ID_OPTIONS up are fixed, see options.c. */
 #define OPTIONS_SETS_ID (TEMPLATE_ID_OPTIONS + 64)
 #define OPTIONS_SETS_MAX 256
 
@@ -15,8 +15,8 @@ const struct model *registry_model(const struct template_registry *r);
 /* The data record of a key. */
 void layout_of_key(struct layout *ret, const struct model *m, const struct template_key *key);
 
-/* The layout for a set of fields, filled by `fill` (all but the id) if it is new. NULL: the table is full, or no
- * memory. Layouts never move. */
+/* The layout for a set of fields, filled by `fill` (all but the id) if it is new. NULL: the table is full, or
+ * no memory. Layouts never move. */
 const struct layout *registry_options(struct template_registry *r, const struct field_set *fields,
                                       void (*fill)(struct layout *l, const struct model *m,
                                                    const struct field_set *fields));

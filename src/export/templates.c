@@ -21,10 +21,11 @@ struct template_registry {
     struct field_set options_fields[OPTIONS_SETS_MAX];
 };
 
-/* What comes first in a data record, as people and collectors expect it: the flow key, the counters, the times. */
+/* What comes first in a data record, as people and collectors expect it: the flow key, the counters, the
+ * times. */
 static const uint8_t leading[] = {
-    FIELD_SRCADDR, FIELD_DSTADDR, FIELD_SRCPORT, FIELD_DSTPORT,   FIELD_PROTOCOL,    FIELD_TCP_FLAGS,
-    FIELD_PACKETS, FIELD_BYTES,   FIELD_START,   FIELD_END,       FIELD_PKT_SRCADDR, FIELD_PKT_DSTADDR,
+    FIELD_SRCADDR, FIELD_DSTADDR, FIELD_SRCPORT, FIELD_DSTPORT, FIELD_PROTOCOL,    FIELD_TCP_FLAGS,
+    FIELD_PACKETS, FIELD_BYTES,   FIELD_START,   FIELD_END,     FIELD_PKT_SRCADDR, FIELD_PKT_DSTADDR,
 };
 
 static uint8_t address_family(const struct template_key *key, unsigned field)
@@ -73,8 +74,8 @@ static void add_derived(struct layout *l, const struct template_key *key)
     layout_add(l, 0, 234, 4, offsetof(struct flow, vrf));
 }
 
-static void take(struct layout *l, const struct model *m, const struct template_key *key, struct field_set *left,
-                 unsigned field)
+static void take(struct layout *l, const struct model *m, const struct template_key *key,
+                 struct field_set *left, unsigned field)
 {
     if (!field_set_has(left, field))
         return;
@@ -101,7 +102,8 @@ void layout_of_key(struct layout *ret, const struct model *m, const struct templ
         take(ret, m, key, &left, i);
 }
 
-struct template_registry *registry_new(uint32_t enterprise_number, uint32_t message_size, struct error *ret_err)
+struct template_registry *registry_new(uint32_t enterprise_number, uint32_t message_size,
+                                       struct error *ret_err)
 {
     struct template_registry *r = calloc(1, sizeof(*r));
 
@@ -144,7 +146,8 @@ const struct model *registry_model(const struct template_registry *r)
 }
 
 /* Have libfixbuf write the template into a message of its own, and cut the template record out of it. */
-static int wire_bytes(const struct model *m, const struct layout *l, struct template_entry *e, struct error *ret_why)
+static int wire_bytes(const struct model *m, const struct layout *l, struct template_entry *e,
+                      struct error *ret_why)
 {
     unsigned char *message = malloc(m->message_size);
     unsigned char *wire = NULL;
@@ -215,7 +218,8 @@ static struct template_entry *find_or_make(struct template_registry *r, const st
         if (template_key_eq(&r->entries[i]->key, key))
             return r->entries[i];
     if (r->count == TEMPLATES_MAX) {
-        error_set(ret_why, ERROR_TOO_LARGE, "all %u templates are in use: too many kinds of records", TEMPLATES_MAX);
+        error_set(ret_why, ERROR_TOO_LARGE, "all %u templates are in use: too many kinds of records",
+                  TEMPLATES_MAX);
         return NULL;
     }
     e = make_entry(r, key, ret_why);

@@ -6,8 +6,8 @@
 
 struct text_output {
     struct output base;
-    uint32_t lines;     /* of this payload */
-    size_t start;       /* where this payload's text begins in messages.bytes */
+    uint32_t lines; /* of this payload */
+    size_t start;   /* where this payload's text begins in messages.bytes */
     bool begun;
     int (*line)(struct buffer *out, const struct conf_vpc *vpc, const struct flow *flow);
 };

@@ -11,12 +11,14 @@
 
 static int failed(struct error *ret_err, GError **err, const char *what)
 {
-    error_set(ret_err, ERROR_INTERNAL, "%s: %s", what, *err != NULL ? (*err)->message : "libfixbuf gives no reason");
+    error_set(ret_err, ERROR_INTERNAL, "%s: %s", what,
+              *err != NULL ? (*err)->message : "libfixbuf gives no reason");
     g_clear_error(err);
     return -1;
 }
 
-static int append_element(fbTemplate_t *t, uint32_t enterprise, uint16_t number, uint16_t length, GError **err)
+static int append_element(fbTemplate_t *t, uint32_t enterprise, uint16_t number, uint16_t length,
+                          GError **err)
 {
     fbInfoElement_t ie = {.ent = enterprise, .num = number, .len = length};
 
@@ -41,8 +43,8 @@ static fbTemplate_t *wire_template(fbInfoModel_t *info, const struct layout *l, 
     return t;
 }
 
-/* The internal template: the same elements as they lie in the struct. libfixbuf takes a record to be its elements one
- * behind another, so what lies between those that are encoded is described as padding. */
+/* The internal template: the same elements as they lie in the struct. libfixbuf takes a record to be its
+ * elements one behind another, so what lies between those that are encoded is described as padding. */
 static fbTemplate_t *struct_template(fbInfoModel_t *info, const struct layout *l, GError **err)
 {
     fbTemplate_t *t = fbTemplateAlloc(info);
@@ -59,7 +61,8 @@ static fbTemplate_t *struct_template(fbInfoModel_t *info, const struct layout *l
         }
         if (next == NULL)
             break;
-        if ((next->offset > at && append_element(t, 0, PADDING_OCTETS, (uint16_t)(next->offset - at), err) != 0) ||
+        if ((next->offset > at &&
+             append_element(t, 0, PADDING_OCTETS, (uint16_t)(next->offset - at), err) != 0) ||
             append_element(t, next->enterprise, next->number, next->length, err) != 0) {
             fbTemplateFreeUnused(t);
             return NULL;
@@ -69,8 +72,8 @@ static fbTemplate_t *struct_template(fbInfoModel_t *info, const struct layout *l
     return t;
 }
 
-/* libfixbuf owns a template once it is in a session. Wire templates must be there before the buffer is, or they are
- * written into it. */
+/* libfixbuf owns a template once it is in a session. Wire templates must be there before the buffer is, or
+ * they are written into it. */
 static int add_templates(fbSession_t *session, fbInfoModel_t *info, const struct layout *l, GError **err)
 {
     fbTemplate_t *wire = wire_template(info, l, err);
@@ -138,8 +141,8 @@ static enum writer_result append_failed(GError **err, struct error *ret_err)
     return WRITER_FAILED;
 }
 
-/* libfixbuf refuses the first record behind templates, and the first template behind records, so that the message is
- * finished in between. Where there is no message to finish, asking again is all it takes. */
+/* libfixbuf refuses the first record behind templates, and the first template behind records, so that the
+ * message is finished in between. Where there is no message to finish, asking again is all it takes. */
 enum writer_result writer_append(struct writer *w, const void *record, size_t size, struct error *ret_err)
 {
     GError *err = NULL;

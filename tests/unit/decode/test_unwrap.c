@@ -37,7 +37,7 @@ static void check_bytes(const char *text, size_t len, const char *expected)
     assert_string_equal(err.detail, "untouched");
     calls_add(&got, "", 1);
     assert_string_equal(got.text, expected);
-    if (oracle_run(text, len, &other) != VERDICT_DAMAGED) {
+    if (oracle_run(text, len, &other) == VERDICT_VALID) {
         calls_add(&other, "", 1);
         assert_string_equal(other.text, expected);
     }
@@ -217,7 +217,7 @@ static void every_escape_is_undone(void **state)
           "document<> <> <> \nline 0<long enough for whole blocks: \u00fc\u20ac\U0001f600 ! and on, and on, "
           "and on, to "
           "the end> \n");
-    check_bytes("{\"message\":\"a\\u0000b\"}", 21, "document<> <> <> \nline 0<a");
+    check_bytes("{\"message\":\"a\\u0000b\"}", 22, "document<> <> <> \nline 0<a");
 }
 
 static void damage_is_told_with_its_place(void **state)
@@ -275,7 +275,7 @@ static void every_truncation_of_a_document_is_damage(void **state)
 
 static void nesting_has_a_limit(void **state)
 {
-    char text[2 * UNWRAP_DEPTH_MAX + 3];
+    char text[5 * UNWRAP_DEPTH_MAX + 8];
 
     (void)state;
     memset(text, '[', UNWRAP_DEPTH_MAX);
@@ -286,8 +286,9 @@ static void nesting_has_a_limit(void **state)
     memset(text + UNWRAP_DEPTH_MAX + 1, ']', UNWRAP_DEPTH_MAX + 1);
     text[2 * UNWRAP_DEPTH_MAX + 2] = '\0';
     check_damage(text, "nested too deeply");
-    for (unsigned i = 0; i < UNWRAP_DEPTH_MAX; i++)
-        memcpy(text + 2 * i, "[{", 2);
+    text[0] = '\0';
+    for (unsigned i = 0; i <= UNWRAP_DEPTH_MAX; i++)
+        strcat(text, "{\"\":");
     check_damage(text, "nested too deeply");
 }
 
@@ -347,7 +348,7 @@ static void damaged_documents_are_judged_as_jansson_judges_them(void **state)
     static const char seed_text[] =
         "{\"logEvents\":[{\"id\":\"1\",\"timestamp\":\"17\",\"message\":\"a\\u00e4\\n\u00e4 "
         "b\"}],\"x\":[1,-2.5e1,null,true]," HEAD "}\n{\"awslogs\":{\"data\":\"QQ==\"}}[{\"Records\":[{"
-                                                 "\"kinesis\":{\"data\":\"x\"}}]},{\"message\":\"m\"}]";
+        "\"kinesis\":{\"data\":\"x\"}}]},{\"message\":\"m\"}]";
     static const char odd[] = "\"\\{}[]:,0-1.eEtrun \n\x01\x7f\x80\xc3\xa4\xff/";
     uint32_t seed = 20555;
     unsigned valid = 0;

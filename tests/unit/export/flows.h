@@ -15,10 +15,10 @@ static inline void flow_has(struct flow *f, enum field_id id)
     field_set_add(&f->present, id);
 }
 
-#define FLOW_SET(f, sym, value)                                                                                      \
-    do {                                                                                                             \
-        (f)->m.sym = (value);                                                                                        \
-        flow_has((f), FIELD_##sym);                                                                                  \
+#define FLOW_SET(f, sym, value)                                                                              \
+    do {                                                                                                     \
+        (f)->m.sym = (value);                                                                                \
+        flow_has((f), FIELD_##sym);                                                                          \
     } while (0)
 
 static inline struct flow_addr addr4(uint32_t v4)

@@ -1,4 +1,5 @@
-/* ipfix_reader: an independent reader of IPFIX messages (RFC 7011) for tests: walks Sets by the templates on the wire. */
+/* ipfix_reader: an independent reader of IPFIX messages (RFC 7011) for tests: walks Sets by the templates on
+ * the wire. */
 #ifndef TESTS_IPFIX_READER_H
 #define TESTS_IPFIX_READER_H
 
@@ -50,7 +51,8 @@ static inline uint64_t reader_number(const uint8_t *p, unsigned n)
     return v;
 }
 
-static inline const uint8_t *reader_template(struct reader *r, const uint8_t *p, const uint8_t *end, bool options)
+static inline const uint8_t *reader_template(struct reader *r, const uint8_t *p, const uint8_t *end,
+                                             bool options)
 {
     struct reader_template t = {0};
     uint16_t id = (uint16_t)reader_number(p, 2);
@@ -166,8 +168,8 @@ static inline void reader_read(struct reader *r, const struct messages *ms, uint
 
         assert_int_equal(m->offset, at);
         assert_true(m->length <= message_size);
-        assert_int_equal(
-            reader_message(r, (const uint8_t *)ms->bytes.data + m->offset, m->length, i), m->records);
+        assert_int_equal(reader_message(r, (const uint8_t *)ms->bytes.data + m->offset, m->length, i),
+                         m->records);
         at += m->length;
     }
     assert_int_equal(at, ms->bytes.len);
@@ -185,8 +187,8 @@ static inline int reader_find(const struct reader *r, uint16_t id, uint32_t ente
 }
 
 /* A record's number; the element must be there. */
-static inline uint64_t reader_value(const struct reader *r, const struct reader_record *rec, uint32_t enterprise,
-                                    uint16_t number)
+static inline uint64_t reader_value(const struct reader *r, const struct reader_record *rec,
+                                    uint32_t enterprise, uint16_t number)
 {
     int i = reader_find(r, rec->template_id, enterprise, number);
 
@@ -195,8 +197,8 @@ static inline uint64_t reader_value(const struct reader *r, const struct reader_
     return reader_number(rec->value[i], rec->length[i]);
 }
 
-static inline struct slice reader_text(const struct reader *r, const struct reader_record *rec, uint32_t enterprise,
-                                       uint16_t number)
+static inline struct slice reader_text(const struct reader *r, const struct reader_record *rec,
+                                       uint32_t enterprise, uint16_t number)
 {
     int i = reader_find(r, rec->template_id, enterprise, number);
 

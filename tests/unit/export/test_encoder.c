@@ -230,7 +230,8 @@ static void full_has_the_interface_and_its_texts_standard_does_not(void **state)
     assert_int_equal(f.out.list[f.reader.records[standard].message].profile, FIELDS_STANDARD);
     assert_int_equal(f.out.list[f.reader.records[full].message].vpc, 1);
     assert_true(slice_is(reader_text(&f.reader, &f.reader.records[full], FLOWS_PEN, 2), "123456789012"));
-    assert_true(slice_is(reader_text(&f.reader, &f.reader.records[full], FLOWS_PEN, 3), "eni-0123456789abcdef0"));
+    assert_true(
+        slice_is(reader_text(&f.reader, &f.reader.records[full], FLOWS_PEN, 3), "eni-0123456789abcdef0"));
     assert_true(slice_is(reader_text(&f.reader, &f.reader.records[full], FLOWS_PEN, 9), "eu-west-1"));
     assert_true(slice_is(reader_text(&f.reader, &f.reader.records[full], FLOWS_PEN, 44), "BPA"));
     assert_false(has(&f, standard, FLOWS_PEN, 2));
@@ -455,8 +456,7 @@ static void random_member(struct flow *f, unsigned id, unsigned i)
 
     switch (field_table[id].kind) {
     case KIND_ADDR:
-        *(struct flow_addr *)(void *)member =
-            chance(2) ? addr4(chance(3)) : addr6((uint8_t)chance(3));
+        *(struct flow_addr *)(void *)member = chance(2) ? addr4(chance(3)) : addr6((uint8_t)chance(3));
         break;
     case KIND_STR:
         *(struct slice *)(void *)member = slice_of(letters + chance(10), chance(25));
@@ -486,7 +486,8 @@ static void random_member(struct flow *f, unsigned id, unsigned i)
     field_set_add(&f->present, id);
 }
 
-static bool same(const struct flow *f, unsigned id, const struct flow_addr *addr, const struct flow_addr *other)
+static bool same(const struct flow *f, unsigned id, const struct flow_addr *addr,
+                 const struct flow_addr *other)
 {
     return field_set_has(&f->present, id) && addr->family == other->family &&
            (addr->family == 4 ? addr->v4 == other->v4 : memcmp(addr->v6, other->v6, 16) == 0);
@@ -504,7 +505,8 @@ static void check_member(const struct fixture *f, const struct reader_record *re
     uint16_t number = (uint16_t)ELEMENT_NUMBER(element);
 
     if (info->kind == KIND_STR) {
-        assert_true(slice_eq(reader_text(&f->reader, rec, enterprise, number), *(const struct slice *)(const void *)member));
+        assert_true(slice_eq(reader_text(&f->reader, rec, enterprise, number),
+                             *(const struct slice *)(const void *)member));
     } else if (v6) {
         assert_memory_equal(reader_text(&f->reader, rec, enterprise, number).ptr, addr->v6, 16);
     } else if (info->kind == KIND_ADDR) {
@@ -557,7 +559,7 @@ static void random_records_of_many_kinds_come_out_as_they_went_in(void **state)
 {
     struct field_set kinds[RANDOM_KINDS] = {0};
     struct flow *flows = calloc(RANDOM_FLOWS, sizeof(*flows));
-    bool (*seen)[FIELDS_PROFILES] = calloc(RANDOM_FLOWS, sizeof(*seen));
+    bool(*seen)[FIELDS_PROFILES] = calloc(RANDOM_FLOWS, sizeof(*seen));
     struct fixture f;
     size_t expected = 0;
 
@@ -579,7 +581,8 @@ static void random_records_of_many_kinds_come_out_as_they_went_in(void **state)
                 random_member(&flows[i], id, i);
         flows[i].m.BYTES = i;
         flow_derive(&flows[i], chance(3), 11 + vpc);
-        if (give(&f, vpc, &flows[i]) == 0) /* the templates may run out: 40 kinds, times address families and sides */
+        if (give(&f, vpc, &flows[i]) ==
+            0) /* the templates may run out: 40 kinds, times address families and sides */
             expected += vpc == 0 ? 1 : 2;
     }
     read_all(&f);

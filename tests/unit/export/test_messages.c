@@ -16,7 +16,8 @@ static void messages_lie_one_behind_another(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < 1000; i++) {
-        struct message m = {.offset = 99, .length = (uint32_t)snprintf(bytes, sizeof(bytes), "%u", i), .vpc = i};
+        struct message m = {
+            .offset = 99, .length = (uint32_t)snprintf(bytes, sizeof(bytes), "%u", i), .vpc = i};
 
         assert_int_equal(messages_add(&ms, bytes, &m), 0);
     }

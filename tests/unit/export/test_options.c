@@ -267,7 +267,8 @@ static void standard_gets_the_details_too_each_kind_behind_its_template(void **s
         assert_int_equal(reader_value(&f.reader, record(&f, i), 0, 149), 11);
         assert_int_equal(reader_value(&f.reader, record(&f, i), 0, 10), interface_index(slice_str(id)));
         assert_int_equal(reader_value(&f.reader, record(&f, i), FLOWS_PEN, 1), 2);
-        assert_memory_equal(reader_text(&f.reader, record(&f, i), FLOWS_PEN, 2).ptr, "123456789012\0\0\0", 16);
+        assert_memory_equal(reader_text(&f.reader, record(&f, i), FLOWS_PEN, 2).ptr, "123456789012\0\0\0",
+                            16);
         assert_int_equal(reader_find(&f.reader, record(&f, i)->template_id, FLOWS_PEN, 6) >= 0, with_subnet);
         if (with_subnet)
             assert_string_equal(reader_text(&f.reader, record(&f, i), FLOWS_PEN, 6).ptr, subnet);
@@ -309,8 +310,8 @@ static void details_too_large_for_one_message(uint32_t size)
             assert_false(seen[i]);
             seen[i] = true;
             if (field_table[i].kind == KIND_STR)
-                assert_memory_equal(reader_text(&f.reader, record(&f, n), FLOWS_PEN, number).ptr, field_table[i].name,
-                                    strnlen(field_table[i].name, field_table[i].limit));
+                assert_memory_equal(reader_text(&f.reader, record(&f, n), FLOWS_PEN, number).ptr,
+                                    field_table[i].name, strnlen(field_table[i].name, field_table[i].limit));
         }
     }
     for (unsigned i = 0; i < FIELD_COUNT; i++)

@@ -50,11 +50,12 @@ static void json_line_has_aws_names_in_the_table_order(void **state)
     (void)state;
     flow_v2(&flow, 11);
     FLOW_SET(&flow, FLOW_DIRECTION, DIRECTION_EGRESS);
-    check(output_json_new(), &flow,
-          "{\"version\":2,\"account-id\":\"123456789012\",\"interface-id\":\"eni-0123456789abcdef0\","
-          "\"srcaddr\":\"10.0.0.1\",\"dstaddr\":\"192.0.2.2\",\"srcport\":49152,\"dstport\":443,\"protocol\":6,"
-          "\"packets\":10,\"bytes\":18446744073709551615,\"start\":1700000000,\"end\":1700000059,"
-          "\"action\":\"ACCEPT\",\"log-status\":\"OK\",\"flow-direction\":\"egress\"}\n");
+    check(
+        output_json_new(), &flow,
+        "{\"version\":2,\"account-id\":\"123456789012\",\"interface-id\":\"eni-0123456789abcdef0\","
+        "\"srcaddr\":\"10.0.0.1\",\"dstaddr\":\"192.0.2.2\",\"srcport\":49152,\"dstport\":443,\"protocol\":6,"
+        "\"packets\":10,\"bytes\":18446744073709551615,\"start\":1700000000,\"end\":1700000059,"
+        "\"action\":\"ACCEPT\",\"log-status\":\"OK\",\"flow-direction\":\"egress\"}\n");
 }
 
 static void json_leaves_absent_fields_out(void **state)
@@ -95,7 +96,10 @@ static void json_text_is_always_valid_json(void **state)
         {{6, "\t\n\r\x01\x1f\x7f"}, "\t\n\r\x01\x1f\x7f"},
         {{6, "\xc3\xa9\xe2\x82\xac!"}, "\xc3\xa9\xe2\x82\xac!"},
         {{4, "\xf0\x9f\x98\x80"}, "\xf0\x9f\x98\x80"},
-        {{3, "a\xff" "b"}, "a\xef\xbf\xbd" "b"},
+        {{3, "a\xff"
+             "b"},
+         "a\xef\xbf\xbd"
+         "b"},
         {{2, "\xc0\xaf"}, "\xef\xbf\xbd\xef\xbf\xbd"},
         {{3, "\xed\xa0\x80"}, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
         {{2, "x\xe2"}, "x\xef\xbf\xbd"},

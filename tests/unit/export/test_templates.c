@@ -73,8 +73,9 @@ static void version_2_template_has_the_mapping_in_its_order(void **state)
 
 static void texts_come_last_and_tcp_flags_take_one_byte(void **state)
 {
-    static const uint32_t elements[] = {8,  12, 7,  11, 4,          6,          2,           1,          152, 153, 225,
-                                        10, 234, 233, 89, 61, PRIVATE(4), PRIVATE(15), PRIVATE(3), PRIVATE(9)};
+    static const uint32_t elements[] = {8,  12,  7,          11,          4,          6,         2,
+                                        1,  152, 153,        225,         10,         234,       233,
+                                        89, 61,  PRIVATE(4), PRIVATE(15), PRIVATE(3), PRIVATE(9)};
     struct template_registry *r = new_registry(1400);
     struct template_key key = v2_key(4);
     const struct template_entry *e;
@@ -182,7 +183,8 @@ static void template_larger_than_a_message_is_refused(void **state)
 static void template_of_all_fields_fits_the_default_message(void **state)
 {
     struct template_registry *r = new_registry(1400);
-    struct template_key key = {.profile = FIELDS_FULL, .src_family = 4, .dst_family = 4, .interface_sides = 3};
+    struct template_key key = {
+        .profile = FIELDS_FULL, .src_family = 4, .dst_family = 4, .interface_sides = 3};
     struct reader reader;
     const struct template_entry *e;
 
