@@ -18,13 +18,15 @@ struct options_encoder *options_new(struct template_registry *r, const struct co
                                     struct error *ret_err);
 void options_free(struct options_encoder *o);
 
-/* Data templates [from, to) of the registry that belong to `profile`. */
+/* Data templates [from, to) of the registry that belong to `profile`. Send types first: readers built
+ * on libfixbuf name a template's private elements when they meet the template. */
 int options_templates(struct options_encoder *o, enum conf_fields profile, uint32_t from, uint32_t to,
                       struct messages *out, struct error *ret_err);
-/* The options templates (but those of interfaces' details), and RFC 5610 type information for every private element. */
+/* The options templates (but those of interfaces' details), and RFC 5610 type information for every private
+ * element. */
 int options_types(struct options_encoder *o, struct messages *out, struct error *ret_err);
-/* The same for files and for collectors built on libfixbuf (ipfixDump, SiLK): those take type information only with
- * names of variable length, which nfcapd and nfacctd, on UDP, cannot take. */
+/* The same for files and for collectors built on libfixbuf (ipfixDump, SiLK): those take type information only
+ * with names of variable length, which nfcapd and nfacctd, on UDP, cannot take. */
 int options_types_variable(struct options_encoder *o, struct messages *out, struct error *ret_err);
 /* The VPC: observation domain, names, exporter address. */
 int options_vpc(struct options_encoder *o, const struct conf_vpc *vpc, struct messages *out,

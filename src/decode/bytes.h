@@ -7,6 +7,7 @@
 #ifndef DECODE_BYTES_H
 #define DECODE_BYTES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -65,15 +66,17 @@ static inline uint32_t bytes_portable_equal16(const char *p, char c)
                                                                << 8;
 }
 
-static inline uint32_t bytes_portable_blank16(const char *p)
+/* Are there control characters (DEL too) or bytes that are not ASCII among the 64? */
+static inline bool bytes_portable_any_odd64(const char *p)
 {
-    return bytes_portable_equal16(p, ' ') | bytes_portable_equal16(p, '\t');
-}
+    uint64_t odd = 0;
 
-static inline uint32_t bytes_portable_odd16(const char *p)
-{
-    return bytes_gather(bytes_unprintable8(bytes_load8(p))) |
-           bytes_gather(bytes_unprintable8(bytes_load8(p + 8))) << 8 | bytes_portable_equal16(p, 0x7f);
+    for (int i = 0; i < 64; i += 8) {
+        uint64_t v = bytes_load8(p + i);
+
+        odd |= bytes_unprintable8(v) | bytes_equal8(v, 0x7f);
+    }
+    return odd != 0;
 }
 
 static inline uint32_t bytes_portable_json16(const char *p)
@@ -96,22 +99,19 @@ static inline uint32_t bytes_equal16(const char *p, char c)
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes_load16(p), _mm_set1_epi8(c)));
 }
 
-/* What separates words in a line: spaces and tabs. */
-static inline uint32_t bytes_blank16(const char *p)
-{
-    __m128i v = bytes_load16(p);
-
-    return (uint32_t)_mm_movemask_epi8(
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'))));
-}
-
 /* Control characters (DEL too) and everything that is not ASCII: as signed bytes plus one, all are below
  * 0x21. */
-static inline uint32_t bytes_odd16(const char *p)
+static inline __m128i bytes_odd(__m128i v)
 {
-    __m128i v = _mm_add_epi8(bytes_load16(p), _mm_set1_epi8(1));
+    return _mm_cmplt_epi8(_mm_add_epi8(v, _mm_set1_epi8(1)), _mm_set1_epi8(0x21));
+}
 
-    return (uint32_t)_mm_movemask_epi8(_mm_cmplt_epi8(v, _mm_set1_epi8(0x21)));
+static inline bool bytes_any_odd64(const char *p)
+{
+    __m128i a = _mm_or_si128(bytes_odd(bytes_load16(p)), bytes_odd(bytes_load16(p + 16)));
+    __m128i b = _mm_or_si128(bytes_odd(bytes_load16(p + 32)), bytes_odd(bytes_load16(p + 48)));
+
+    return _mm_movemask_epi8(_mm_or_si128(a, b)) != 0;
 }
 
 /* What a JSON string cannot simply run over: quote, backslash, control characters, and bytes above 0x7f,
@@ -129,11 +129,17 @@ static inline uint32_t bytes_json16(const char *p)
 #else
 
 #define bytes_equal16 bytes_portable_equal16
-#define bytes_blank16 bytes_portable_blank16
-#define bytes_odd16 bytes_portable_odd16
+#define bytes_any_odd64 bytes_portable_any_odd64
 #define bytes_json16 bytes_portable_json16
 
 #endif
+
+/* Bytes equal to c, of 64. */
+static inline uint64_t bytes_equal64(const char *p, char c)
+{
+    return (uint64_t)bytes_equal16(p, c) | (uint64_t)bytes_equal16(p + 16, c) << 16 |
+           (uint64_t)bytes_equal16(p + 32, c) << 32 | (uint64_t)bytes_equal16(p + 48, c) << 48;
+}
 
 /* Length of the UTF-8 character at p, or 0 if there is none: cut short, overlong, a surrogate, beyond
  * U+10FFFF. RFC 3629, section 4. */

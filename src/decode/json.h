@@ -33,8 +33,8 @@ int json_fail(struct json *j, const char *at, const char *what);
  * byte; NULL for `ret` checks only. */
 int json_string_slow(struct json *j, char *from, struct slice *ret);
 int json_number(struct json *j, struct slice *ret);
-/* Check any value and pass over it. Recursion is bounded by UNWRAP_DEPTH_MAX. */
-int json_skip(struct json *j);
+/* json_skip() for all but strings. Recursion is bounded by UNWRAP_DEPTH_MAX. */
+int json_skip_other(struct json *j);
 
 static inline void json_space(struct json *j)
 {
@@ -69,6 +69,14 @@ static inline int json_string(struct json *j, struct slice *ret)
         *ret = slice_of(from, (size_t)(to - from));
     j->p = to + 1;
     return 0;
+}
+
+/* Check any value and pass over it. */
+static inline int json_skip(struct json *j)
+{
+    if (*j->p != '"')
+        return json_skip_other(j);
+    return json_string(j, NULL) < 0 ? -1 : 0;
 }
 
 /* Step into the object or array that the cursor stands on. */

@@ -31,16 +31,21 @@ static struct slice trim(struct slice line)
     return slice_of(p, (size_t)(end - p));
 }
 
-/* Bit i is set where byte i of 64 is blank. */
-static inline uint64_t blanks64(const char *p, uint32_t *odd)
+/* Bit i is set where byte i of 64 is blank. Tabs are odd bytes, so most lines need not be searched for them.
+ */
+static inline uint64_t blanks64(const char *p, bool *odd)
 {
-    *odd |= bytes_odd16(p) | bytes_odd16(p + 16) | bytes_odd16(p + 32) | bytes_odd16(p + 48);
-    return (uint64_t)bytes_blank16(p) | (uint64_t)bytes_blank16(p + 16) << 16 |
-           (uint64_t)bytes_blank16(p + 32) << 32 | (uint64_t)bytes_blank16(p + 48) << 48;
+    uint64_t blank = bytes_equal64(p, ' ');
+
+    if (bytes_any_odd64(p)) {
+        *odd = true;
+        blank |= bytes_equal64(p, '\t');
+    }
+    return blank;
 }
 
 /* The same for the line's last `left` bytes, fewer than 64; nothing is blank behind them. */
-static inline uint64_t last_blanks(struct slice line, size_t left, uint32_t *odd)
+static inline uint64_t last_blanks(struct slice line, size_t left, bool *odd)
 {
     char padded[64];
 
@@ -85,7 +90,7 @@ static inline void put_ends(uint64_t mask, uint32_t at, uint32_t *to)
 static inline void split(struct slice line, struct words *w)
 {
     uint64_t before = 0, runs = 0; /* before: the byte before is blank */
-    uint32_t odd = 0;
+    bool odd = false;
     size_t count = 0;
 
     for (size_t at = 0; at < line.len; at += 64) {
@@ -107,7 +112,7 @@ static inline void split(struct slice line, struct words *w)
     }
     w->line = line;
     w->count = count;
-    w->odd = odd != 0;
+    w->odd = odd;
     w->runs = runs != 0;
 }
 

@@ -8,7 +8,7 @@
 #include "export/idle.h"
 #include "vpcflowd/metrics.h"
 
-#define BACKLOG_RETRY_MS 100
+#define BACKLOG_RETRY_US 100000
 
 /* The exporters of one [vpc], in a row, and the interfaces that they tell of. */
 struct vpc_exporters {
@@ -63,7 +63,8 @@ static int reserve_news(struct exporter_set *set, uint32_t count)
     return 0;
 }
 
-static void tell_collision(struct exporter_set *set, const struct messages *ms, const struct interface_note *note)
+static void tell_collision(struct exporter_set *set, const struct messages *ms,
+                           const struct interface_note *note)
 {
     const struct interfaces *known = &set->vpcs[note->vpc].interfaces;
     const struct interface_note *old = interfaces_find(known, note->index);
@@ -71,18 +72,20 @@ static void tell_collision(struct exporter_set *set, const struct messages *ms, 
     struct slice old_name = note_value(&known->known, old, FIELD_INTERFACE_ID);
 
     metrics.interface_collisions++;
-    log_limited(&set->collision_limit,
-                "[vpc \"%s\"] interfaces %.*s and %.*s have the same index, %u: collectors show both as the first",
-                set->conf->vpcs[note->vpc].name, SLICE_ARGS(old_name), SLICE_ARGS(name), note->index);
+    log_limited(
+        &set->collision_limit,
+        "[vpc \"%s\"] interfaces %.*s and %.*s have the same index, %u: collectors show both as the first",
+        set->conf->vpcs[note->vpc].name, SLICE_ARGS(old_name), SLICE_ARGS(name), note->index);
 }
 
 static void tell_full(struct exporter_set *set, struct vpc_exporters *v, uint32_t vpc)
 {
     metrics.interfaces_refused++;
     if (!v->interfaces.full_told)
-        log_warning("[vpc \"%s\"] has more interfaces than the %u whose names are kept: the others' records are "
-                    "exported without a name",
-                    set->conf->vpcs[vpc].name, v->interfaces.known.note_count);
+        log_warning(
+            "[vpc \"%s\"] has more interfaces than the %u whose names are kept: the others' records are "
+            "exported without a name",
+            set->conf->vpcs[vpc].name, v->interfaces.known.note_count);
     v->interfaces.full_told = true;
 }
 
@@ -187,7 +190,7 @@ static bool try_ship(struct exporter_set *set, struct shipment *s)
 
 static void wait_for_memory(struct exporter_set *set)
 {
-    static const struct timeval delay = {0, BACKLOG_RETRY_MS * 1000};
+    static const struct timeval delay = {0, BACKLOG_RETRY_US};
 
     event_add(set->backlog_retry, &delay);
 }
@@ -348,8 +351,9 @@ static int check_same_file(const struct exporter_set *set, size_t index, struct 
     for (size_t i = 0; i < index; i++)
         if (set->collectors[i].file != NULL && fstat(set->collectors[i].file->fd, &other) == 0 &&
             other.st_dev == st.st_dev && other.st_ino == st.st_ino)
-            return error_set(ret_err, ERROR_INTERNAL, "[collector \"%s\"] %s is the file of collector \"%s\" too",
-                             c->conf->name, c->conf->address_text, set->collectors[i].conf->name);
+            return error_set(ret_err, ERROR_INTERNAL,
+                             "[collector \"%s\"] %s is the file of collector \"%s\" too", c->conf->name,
+                             c->conf->address_text, set->collectors[i].conf->name);
     return 0;
 }
 
@@ -366,8 +370,9 @@ static int open_collectors(struct exporter_set *set, struct error *ret_err)
         if (c->file == NULL || check_same_file(set, i, ret_err) < 0)
             return -1;
         if (cut > 0)
-            log_warning("[collector \"%s\"] %s ended in the middle of a message: its last %llu bytes are cut off",
-                        c->conf->name, c->conf->address_text, (unsigned long long)cut);
+            log_warning(
+                "[collector \"%s\"] %s ended in the middle of a message: its last %llu bytes are cut off",
+                c->conf->name, c->conf->address_text, (unsigned long long)cut);
     }
     return 0;
 }
@@ -420,7 +425,8 @@ static int set_allocate(struct exporter_set *set, struct error *ret_err)
     set->host.pass = evtimer_new(base, on_pass, set);
     set->backlog_retry = evtimer_new(base, on_backlog_retry, set);
     if (set->collectors == NULL || set->vpcs == NULL || set->exporters == NULL || set->host.pass == NULL ||
-        tick_init(&set->host.tick, base, on_tick, set) < 0 || set->backlog_retry == NULL || idle_init(&set->idle, base, &set->delivery) < 0)
+        tick_init(&set->host.tick, base, on_tick, set) < 0 || set->backlog_retry == NULL ||
+        idle_init(&set->idle, base, &set->delivery) < 0)
         return error_set(ret_err, ERROR_NO_MEMORY, "no memory for the exporters");
     for (size_t i = 0; i < set->conf->vpc_count; i++)
         interfaces_init(&set->vpcs[i].interfaces, INTERFACES_MAX);

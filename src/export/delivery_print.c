@@ -1,7 +1,8 @@
 /* --print: the text of shipments, in order, to standard output.
  *
- * The descriptor is shared with whoever started us, so it is not made non-blocking. A pipe, a socket or a terminal is
- * asked before every write, and written to in pieces that then fit; a regular file is written to as it comes.
+ * The descriptor is shared with whoever started us, so it is not made non-blocking. A pipe, a socket or a
+ * terminal is asked before every write, and written to in pieces that then fit; a regular file is written to
+ * as it comes.
  */
 #include <errno.h>
 #include <event2/event.h>

@@ -8,9 +8,9 @@
 
 #include "vpcflowd/metrics.h"
 
-#define UNPACED_BURST 1024 /* messages in one pass of the loop, so that others get their turn */
-#define BACKOFF_MAX 5      /* seconds */
-#define PROBE_WAIT_MS 250  /* a complaint takes a round trip */
+#define UNPACED_BURST 1024   /* messages in one pass of the loop, so that others get their turn */
+#define BACKOFF_MAX 5        /* seconds */
+#define PROBE_WAIT_US 250000 /* a complaint takes a round trip */
 
 void volley_init(struct volley *v)
 {
@@ -108,9 +108,10 @@ static void hold(struct exporter *e, const struct error *why)
     e->backoff = e->backoff == 0 ? 1 : e->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : e->backoff * 2;
     if (e->state == EXPORTER_RUNNING) {
         e->collector->holding++;
-        log_limited(&e->collector->failed_limit,
-                    "[vpc \"%s\"] cannot export to collector \"%s\" (%s): %s. Its records are kept and tried again",
-                    e->vpc->name, e->collector->conf->name, collector_address(e), why->detail);
+        log_limited(
+            &e->collector->failed_limit,
+            "[vpc \"%s\"] cannot export to collector \"%s\" (%s): %s. Its records are kept and tried again",
+            e->vpc->name, e->collector->conf->name, collector_address(e), why->detail);
     }
     e->state = EXPORTER_HOLDING;
     if (!is_file(e)) {
@@ -128,7 +129,8 @@ static void works_again(struct exporter *e)
     e->state = EXPORTER_RUNNING;
     e->backoff = 0;
     if (--e->collector->holding == 0)
-        log_info("collector \"%s\" (%s) takes messages again", e->collector->conf->name, collector_address(e));
+        log_info("collector \"%s\" (%s) takes messages again", e->collector->conf->name,
+                 collector_address(e));
 }
 
 /* ---- templates and options records ---- */
@@ -228,8 +230,8 @@ void exporter_queue_interfaces(struct exporter *e, const struct interface_note *
         return;
     own = calloc(1, sizeof(*own));
     if (own != NULL)
-        rc = options_interface(e->host->options, e->vpc, e->collector->conf->fields, &e->interfaces->known, notes,
-                               count, own, &why);
+        rc = options_interface(e->host->options, e->vpc, e->collector->conf->fields, &e->interfaces->known,
+                               notes, count, own, &why);
     queue_own(e, own, rc, &why);
 }
 
@@ -256,8 +258,8 @@ static void stamp(unsigned char *header, const char *body, uint32_t now, uint32_
     memcpy(header + 4, field, sizeof(field));
 }
 
-static void add_to_volley(struct exporter *e, const struct messages *ms, const struct message *m, uint32_t now,
-                          uint32_t sequence)
+static void add_to_volley(struct exporter *e, const struct messages *ms, const struct message *m,
+                          uint32_t now, uint32_t sequence)
 {
     struct volley *v = &e->host->volley;
     char *bytes = ms->bytes.data + m->offset;
@@ -326,11 +328,12 @@ static void sent_up_to(struct exporter *e, const struct origin *last)
 static void give_up(struct exporter *e, const struct origin *origin, const struct error *why)
 {
     metrics.messages_lost++;
-    log_limited(&e->collector->lost_limit,
-                "[vpc \"%s\"] LOST %u records: a message of %u bytes cannot be sent to collector \"%s\" (%s): %s; "
-                "set a smaller message_size",
-                e->vpc->name, origin->records, origin->length,
-                e->collector->conf->name, collector_address(e), why->detail);
+    log_limited(
+        &e->collector->lost_limit,
+        "[vpc \"%s\"] LOST %u records: a message of %u bytes cannot be sent to collector \"%s\" (%s): %s; "
+        "set a smaller message_size",
+        e->vpc->name, origin->records, origin->length, e->collector->conf->name, collector_address(e),
+        why->detail);
     e->tally.sequence += origin->records; /* the collector is to see the gap */
     sent_up_to(e, origin);
 }
@@ -398,7 +401,7 @@ static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
 /* All own messages are sent: hear whether anybody complains. */
 static void await_complaints(struct exporter *e)
 {
-    static const struct timeval delay = {0, PROBE_WAIT_MS * 1000};
+    static const struct timeval delay = {0, PROBE_WAIT_US};
 
     if (e->state == EXPORTER_PROBING && !is_file(e) && e->intro == NULL && !evtimer_pending(e->retry, NULL))
         event_add(e->retry, &delay);
@@ -514,7 +517,8 @@ int exporter_open(struct exporter *e, struct error *ret_err)
         e->refresh = evtimer_new(base, on_refresh, e);
         e->writable = event_new(base, e->transport->fd, EV_WRITE, on_writable, e);
         if (e->refresh == NULL || e->writable == NULL)
-            return error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter", e->vpc->name);
+            return error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter",
+                             e->vpc->name);
     }
     e->retry = evtimer_new(base, on_retry, e);
     if (e->retry == NULL)

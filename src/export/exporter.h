@@ -1,12 +1,13 @@
-/* exporter: one [vpc] towards one collector: its identity (domain, sequence number, template clock) and its queue.
+/* exporter: one [vpc] towards one collector: its identity (domain, sequence number, template clock) and its
+ * queue.
  *
  *     RUNNING ──failed──▶ HOLDING ──retry──▶ PROBING ──it works──▶ RUNNING
  *                            ▲─────failed──────┘
  *
- * Sending happens from the host's lists only (see struct exporter_host), never from within ship(), so that what
- * arrives in one pass of the loop leaves in few system calls. Towards a UDP collector that was away, PROBING sends
- * templates and options records and waits for complaints before any data follows. Belongs to the I/O thread. Private to
- * export/.
+ * Sending happens from the host's lists only (see struct exporter_host), never from within ship(), so that
+ * what arrives in one pass of the loop leaves in few system calls. Towards a UDP collector that was away,
+ * PROBING sends templates and options records and waits for complaints before any data follows. Belongs to
+ * the I/O thread. Private to export/.
  */
 #ifndef VPCFLOWD_EXPORT_EXPORTER_H
 #define VPCFLOWD_EXPORT_EXPORTER_H
@@ -29,11 +30,11 @@ struct exporter;
 struct exporter_host {
     struct event_base *base;
     struct options_encoder *options;
-    struct event *pass;        /* zero timeout: runs `ready` in the loop's next pass */
-    struct tick tick;          /* runs `waiting` */
-    struct exporter *ready;    /* something to send */
-    struct exporter *waiting;  /* something to send, in a later millisecond */
-    size_t queued;             /* parts of all exporters, sent but not safe ones included */
+    struct event *pass;       /* zero timeout: runs `ready` in the loop's next pass */
+    struct tick tick;         /* runs `waiting` */
+    struct exporter *ready;   /* something to send */
+    struct exporter *waiting; /* something to send, in a later millisecond */
+    size_t queued;            /* parts of all exporters, sent but not safe ones included */
     struct volley volley;
 };
 
@@ -62,18 +63,18 @@ struct exporter {
     struct transport *transport; /* the collector's file, or its own */
     struct parts parts;
     struct exporter_tally tally, safe_tally;
-    uint32_t templates;    /* how many of the registry's it has sent or queued */
+    uint32_t templates;     /* how many of the registry's it has sent or queued */
     struct messages *intro; /* in the queue: no second one is made before it has left */
     bool needs_intro;       /* before anything else is sent */
 
     enum exporter_state state;
-    unsigned backoff;         /* seconds, 0 while all is well */
-    struct event *retry;      /* HOLDING: try again; PROBING: no complaint has come */
-    struct event *refresh;    /* NULL for a file */
-    struct event *writable;   /* the same */
-    uint64_t window;          /* pacing: the millisecond that `allowance` is for */
+    unsigned backoff;       /* seconds, 0 while all is well */
+    struct event *retry;    /* HOLDING: try again; PROBING: no complaint has come */
+    struct event *refresh;  /* NULL for a file */
+    struct event *writable; /* the same */
+    uint64_t window;        /* pacing: the millisecond that `allowance` is for */
     unsigned allowance;
-    struct exporter *link;    /* in the host's ready or waiting */
+    struct exporter *link; /* in the host's ready or waiting */
     bool linked;
     struct exporter *unsynced_link;
     bool unsynced;
@@ -89,14 +90,15 @@ struct exporter {
 
 void volley_init(struct volley *v);
 
-/* e->host, collector, vpc, interfaces and vpc_index are set. 0, or -1 with ret_err; exporter_close() in both cases. */
+/* e->host, collector, vpc, interfaces and vpc_index are set. 0, or -1 with ret_err; exporter_close() in both
+ * cases. */
 int exporter_open(struct exporter *e, struct error *ret_err);
 void exporter_close(struct exporter *e);
 /* Queues the first templates and options records; `delay` until the next ones. */
 void exporter_start(struct exporter *e, const struct timeval *delay);
 
-/* These three never fail after parts_reserve(&e->parts, EXPORTER_PARTS_PER_SHIPMENT): without memory for templates or
- * interfaces, the exporter holds until it has sent them. */
+/* These three never fail after parts_reserve(&e->parts, EXPORTER_PARTS_PER_SHIPMENT): without memory for
+ * templates or interfaces, the exporter holds until it has sent them. */
 void exporter_queue_templates(struct exporter *e, uint32_t count);
 void exporter_queue_interfaces(struct exporter *e, const struct interface_note *notes, uint32_t count);
 void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin, uint32_t end);

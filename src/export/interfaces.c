@@ -119,8 +119,8 @@ static enum interface_news reserve_text(struct interfaces *t, size_t more)
     return INTERFACE_NO_MEMORY;
 }
 
-static enum interface_news add(struct interfaces *t, const struct messages *ms, const struct interface_note *note,
-                               uint32_t *ret_place)
+static enum interface_news add(struct interfaces *t, const struct messages *ms,
+                               const struct interface_note *note, uint32_t *ret_place)
 {
     struct messages *known = &t->known;
     enum interface_news rc;
@@ -154,8 +154,8 @@ static struct slice take_value(const char **text)
 }
 
 /* Writes the values of both notes behind the table's text, the newer one's where both have one. */
-static struct interface_note merge(struct interfaces *t, const struct interface_note *old, const struct messages *ms,
-                                   const struct interface_note *new)
+static struct interface_note merge(struct interfaces *t, const struct interface_note *old,
+                                   const struct messages *ms, const struct interface_note *new)
 {
     struct buffer *text = &t->known.note_text;
     const char *old_text = text->data + old->text;
@@ -201,8 +201,8 @@ static enum interface_news update(struct interfaces *t, uint32_t place, const st
     return INTERFACE_NEWS;
 }
 
-static bool same_content(const struct messages *a_text, const struct interface_note *a, const struct messages *b_text,
-                         const struct interface_note *b)
+static bool same_content(const struct messages *a_text, const struct interface_note *a,
+                         const struct messages *b_text, const struct interface_note *b)
 {
     return field_set_eq(&a->has, &b->has) && a->text_len == b->text_len &&
            (a->text_len == 0 ||

@@ -1,9 +1,9 @@
 /* interfaces: what is known of a VPC's network interfaces, for options records.
  *
- * Workers' notes are learnt here, merged by interface (a value that a later note lacks is kept), and copied: a table
- * owns its text. The known notes lie in a struct messages, so that options_interface() takes them as they are; a place
- * in that list stays the same for the life of the table, offsets into the text do not survive interfaces_learn().
- * Belongs to the I/O thread. Private to export/.
+ * Workers' notes are learnt here, merged by interface (a value that a later note lacks is kept), and copied:
+ * a table owns its text. The known notes lie in a struct messages, so that options_interface() takes them as
+ * they are; a place in that list stays the same for the life of the table, offsets into the text do not
+ * survive interfaces_learn(). Belongs to the I/O thread. Private to export/.
  */
 #ifndef VPCFLOWD_EXPORT_INTERFACES_H
 #define VPCFLOWD_EXPORT_INTERFACES_H
@@ -25,9 +25,9 @@ struct interfaces {
     struct interface_slot *slots;
     unsigned bits; /* there are 1 << bits slots, if any */
     uint64_t seed;
-    size_t garbage;  /* bytes of note_text that no note refers to */
-    uint32_t limit;  /* INTERFACES_MAX, less in tests */
-    bool full_told;  /* the caller's: the log has been told once */
+    size_t garbage; /* bytes of note_text that no note refers to */
+    uint32_t limit; /* INTERFACES_MAX, less in tests */
+    bool full_told; /* the caller's: the log has been told once */
 };
 
 enum interface_news {

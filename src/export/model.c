@@ -16,8 +16,11 @@ void model_name(enum field_id field, char ret_name[MODEL_NAME_MAX])
             upper = true;
             continue;
         }
-        ret_name[n++] = upper ? (char)toupper((unsigned char)*p) : *p;
+        ret_name[n] = *p;
+        if (upper)
+            ret_name[n] = (char)toupper((unsigned char)*p);
         upper = false;
+        n++;
     }
     ret_name[n] = '\0';
 }
@@ -84,7 +87,7 @@ static void add_private(struct model *m, enum field_id field, uint32_t element, 
     fbInfoModelAddElement(m->info, &ie);
 }
 
-int model_init(struct model *m, uint32_t enterprise_number, uint32_t message_size)
+void model_init(struct model *m, uint32_t enterprise_number, uint32_t message_size)
 {
     m->info = fbInfoModelAlloc();
     m->enterprise_number = enterprise_number;
@@ -99,7 +102,6 @@ int model_init(struct model *m, uint32_t enterprise_number, uint32_t message_siz
         if (ELEMENT_IS_PRIVATE(f->element_v6))
             add_private(m, (enum field_id)i, f->element_v6, FB_IP6_ADDR, 16);
     }
-    return 0;
 }
 
 void model_free(struct model *m)

@@ -20,7 +20,7 @@ struct model {
     uint32_t message_size;
 };
 
-int model_init(struct model *m, uint32_t enterprise_number, uint32_t message_size);
+void model_init(struct model *m, uint32_t enterprise_number, uint32_t message_size);
 void model_free(struct model *m);
 
 /* A private element as RFC 5610 describes it: "account-id" is awsAccountId. */

@@ -3,8 +3,8 @@
  *     list:  [ ... gone ... | sent, not yet safe | to be sent | free ... ]
  *                           first                next         end        cap
  *
- * The part at `next` may be sent in part. What is not safe yet can be taken back (parts_rewind) and sent again. Belongs
- * to the I/O thread. Private to export/.
+ * The part at `next` may be sent in part. What is not safe yet can be taken back (parts_rewind) and sent
+ * again. Belongs to the I/O thread. Private to export/.
  */
 #ifndef VPCFLOWD_EXPORT_PARTS_H
 #define VPCFLOWD_EXPORT_PARTS_H
@@ -14,7 +14,8 @@
 struct part {
     struct shipment *shipment; /* NULL: `own` are the exporter's own messages, freed with the part */
     struct messages *own;
-    uint32_t begin; /* its messages are [begin, end) of the list, where they are this exporter's; before begin: safe */
+    uint32_t begin; /* its messages are [begin, end) of the list, where they are this exporter's; before
+                       begin: safe */
     uint32_t next;  /* before next: sent */
     uint32_t end;   /* one past the last that is this exporter's */
 };

@@ -1,7 +1,8 @@
 /* tick: a call at the beginning of every millisecond, while somebody wants it.
  *
- * It has its own timerfd, since libevent's timers go by the kernel's jiffies (often 4 ms) unless the whole base is made
- * otherwise: exporters would send a quarter of what they may. Belongs to the I/O thread. Private to export/.
+ * It has its own timerfd, since libevent's timers go by the kernel's jiffies (often 4 ms) unless the whole
+ * base is made otherwise: exporters would send a quarter of what they may. Belongs to the I/O thread. Private
+ * to export/.
  */
 #ifndef VPCFLOWD_EXPORT_TICK_H
 #define VPCFLOWD_EXPORT_TICK_H

@@ -1,8 +1,9 @@
-/* transport: how an exporter's messages leave: one interface, a file for each (transport_udp.c, transport_file.c).
+/* transport: how an exporter's messages leave: one interface, a file for each (transport_udp.c,
+ * transport_file.c).
  *
- * Messages go in volleys: up to VOLLEY_MAX of them in one system call, each in two pieces, the header that its exporter
- * stamped and the body that it shares with other exporters. A volley is filled anew for every send; there is one for all
- * exporters. Belongs to the I/O thread. Private to export/.
+ * Messages go in volleys: up to VOLLEY_MAX of them in one system call, each in two pieces, the header that
+ * its exporter stamped and the body that it shares with other exporters. A volley is filled anew for every
+ * send; there is one for all exporters. Belongs to the I/O thread. Private to export/.
  */
 #ifndef VPCFLOWD_EXPORT_TRANSPORT_H
 #define VPCFLOWD_EXPORT_TRANSPORT_H
@@ -35,13 +36,14 @@ enum transport_result {
 struct transport;
 
 struct transport_ops {
-    /* Sends a volley in order. ret_sent: how many messages have left, whatever the result; ret_err only for the last
-     * two results. A message has left whole or not at all. */
-    enum transport_result (*send)(struct transport *t, struct volley *v, unsigned *ret_sent, struct error *ret_err);
+    /* Sends a volley in order. ret_sent: how many messages have left, whatever the result; ret_err only for
+     * the last two results. A message has left whole or not at all. */
+    enum transport_result (*send)(struct transport *t, struct volley *v, unsigned *ret_sent,
+                                  struct error *ret_err);
     /* Has the peer complained since? 0, or -1 with ret_err. NULL: it cannot. */
     int (*check)(struct transport *t, struct error *ret_err);
-    /* Makes what was sent safe. -1 with ret_err: all that was sent since the last success is gone, and must be sent
-     * again. NULL: what was sent is safe. */
+    /* Makes what was sent safe. -1 with ret_err: all that was sent since the last success is gone, and must
+     * be sent again. NULL: what was sent is safe. */
     int (*sync)(struct transport *t, struct error *ret_err);
     void (*free)(struct transport *t);
 };

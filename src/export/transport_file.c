@@ -1,5 +1,6 @@
-/* An IPFIX file (RFC 5655): messages one behind another, nothing else. At every moment that another process can see, it
- * ends with a whole message, but for a crash in the middle of a write: the next start cuts that off.
+/* An IPFIX file (RFC 5655): messages one behind another, nothing else. At every moment that another process
+ * can see, it ends with a whole message, but for a crash in the middle of a write: the next start cuts that
+ * off.
  */
 #include "export/transport.h"
 
@@ -29,7 +30,8 @@ static int fail(struct error *ret_err, const struct file *f, const char *what)
     return error_set(ret_err, ERROR_INTERNAL, "%s %s: %s", what, f->path, strerror(errno));
 }
 
-/* Sizes are taken from the file and not kept, so that somebody's truncating it (log rotation) does no harm. */
+/* Sizes are taken from the file and not kept, so that somebody's truncating it (log rotation) does no harm.
+ */
 static int cut_excess(struct file *f, struct error *ret_err)
 {
     struct stat st;
@@ -158,11 +160,11 @@ static int all_zero_from(const struct file *f, uint64_t offset, bool *ret_zero, 
     return 0;
 }
 
-/* What lies at `offset` is no message. A power cut can leave zeros at the end: those may go. Anything else may be
- * somebody's: it is left alone. */
+/* What lies at `offset` is no message. A power cut can leave zeros at the end: those may go. Anything else
+ * may be somebody's: it is left alone. */
 static int judge_damage(const struct file *f, uint64_t offset, uint64_t *ret_end, struct error *ret_err)
 {
-    bool zero;
+    bool zero = false;
 
     if (offset == 0)
         return error_set(ret_err, ERROR_INTERNAL,

@@ -42,8 +42,9 @@ static int fail(struct error *ret_err, int error)
     return error_set(ret_err, ERROR_INTERNAL, "%s%s", strerror(error), hint(error));
 }
 
-/* What routers and the collector's host said of messages sent earlier: the last complaint's errno, 0 for none. With
- * IP_RECVERR they queue up; without it, sendmmsg() swallows the error when some messages of a volley have left. */
+/* What routers and the collector's host said of messages sent earlier: the last complaint's errno, 0 for
+ * none. With IP_RECVERR they queue up; without it, sendmmsg() swallows the error when some messages of a
+ * volley have left. */
 static int read_complaints(int fd)
 {
     int found = 0;
@@ -191,12 +192,13 @@ static int udp_bind(int fd, const struct conf_vpc *vpc, struct error *ret_err)
     if (bind(fd, (struct sockaddr *)&source, vpc->exporter_ip.len) == 0)
         return 0;
     if (errno == EADDRNOTAVAIL)
-        return error_set(ret_err, ERROR_INTERNAL,
-                         "[vpc \"%s\"] exporter_ip = %s: this host has no such address; add it to an interface "
-                         "(ip address add %s/%d dev lo) or set freebind = yes",
-                         vpc->name, vpc->exporter_ip.text, vpc->exporter_ip.text, six ? 128 : 32);
-    return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] exporter_ip = %s: cannot bind to it: %s", vpc->name,
-                     vpc->exporter_ip.text, strerror(errno));
+        return error_set(
+            ret_err, ERROR_INTERNAL,
+            "[vpc \"%s\"] exporter_ip = %s: this host has no such address; add it to an interface "
+            "(ip address add %s/%d dev lo) or set freebind = yes",
+            vpc->name, vpc->exporter_ip.text, vpc->exporter_ip.text, six ? 128 : 32);
+    return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] exporter_ip = %s: cannot bind to it: %s",
+                     vpc->name, vpc->exporter_ip.text, strerror(errno));
 }
 
 static const char *family_name(int family)
@@ -204,17 +206,19 @@ static const char *family_name(int family)
     return family == AF_INET6 ? "IPv6" : "IPv4";
 }
 
-static int check_families(const struct conf_vpc *vpc, const struct conf_collector *collector, struct error *ret_err)
+static int check_families(const struct conf_vpc *vpc, const struct conf_collector *collector,
+                          struct error *ret_err)
 {
     int source = vpc->exporter_ip.addr.ss_family, peer = collector->address.addr.ss_family;
 
     if (source == AF_UNSPEC || source == peer)
         return 0;
-    return error_set(ret_err, ERROR_INTERNAL,
-                     "[vpc \"%s\"] exporter_ip = %s is %s, but collector \"%s\" is at %s, which is %s; give them "
-                     "addresses of one family",
-                     vpc->name, vpc->exporter_ip.text, family_name(source), collector->name,
-                     collector->address.text, family_name(peer));
+    return error_set(
+        ret_err, ERROR_INTERNAL,
+        "[vpc \"%s\"] exporter_ip = %s is %s, but collector \"%s\" is at %s, which is %s; give them "
+        "addresses of one family",
+        vpc->name, vpc->exporter_ip.text, family_name(source), collector->name, collector->address.text,
+        family_name(peer));
 }
 
 static int open_socket(struct udp *u, const struct conf_vpc *vpc, const struct conf_collector *collector,
@@ -226,8 +230,8 @@ static int open_socket(struct udp *u, const struct conf_vpc *vpc, const struct c
         return -1;
     u->transport.fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (u->transport.fd < 0)
-        return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] no %s socket for collector \"%s\": %s", vpc->name,
-                         family_name(family), collector->name, strerror(errno));
+        return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] no %s socket for collector \"%s\": %s",
+                         vpc->name, family_name(family), collector->name, strerror(errno));
     set_options(u->transport.fd, family, vpc->freebind);
     if (udp_bind(u->transport.fd, vpc, ret_err) < 0)
         return -1;
@@ -235,10 +239,10 @@ static int open_socket(struct udp *u, const struct conf_vpc *vpc, const struct c
     u->peer_len = collector->address.len;
     /* A network that is not up yet is no reason not to start: the exporter holds until it is. */
     if (udp_connect(u) < 0 && errno != ENETUNREACH && errno != EHOSTUNREACH && errno != ENETDOWN)
-        return error_set(ret_err, ERROR_INTERNAL,
-                         "[vpc \"%s\"] exporter_ip = %s: collector \"%s\" at %s cannot be reached from it: %s",
-                         vpc->name, vpc->exporter_ip.text, collector->name, collector->address.text,
-                         strerror(errno));
+        return error_set(
+            ret_err, ERROR_INTERNAL,
+            "[vpc \"%s\"] exporter_ip = %s: collector \"%s\" at %s cannot be reached from it: %s", vpc->name,
+            vpc->exporter_ip.text, collector->name, collector->address.text, strerror(errno));
     return 0;
 }
 

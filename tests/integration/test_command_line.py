@@ -138,10 +138,10 @@ def test_read_prints_the_csv_of_ftsq(vpcflowd, generator):
 
 
 def test_print_shows_numbers_as_numbers_and_leaves_absent_fields_out(vpcflowd):
-    line = '2 - eni-1 2001:db8:: 2001:db8::1 - 443 6 18446744073709551615 0 1700000000 1700000060123 ACCEPT OK'
+    line = '2 - eni-1 2001:db8:: 2001:db8::1 - 443 6 18446744073709551615 0 1700000000123 1700000060456 ACCEPT OK'
     record, = json_lines(run(['--print', '--read', '-'], stdin=payloads.text([line])))
     assert record == {'version': 2, 'interface-id': 'eni-1', 'srcaddr': '2001:db8::', 'dstaddr': '2001:db8::1', 'dstport': 443,
-                      'protocol': 6, 'packets': 2**64 - 1, 'bytes': 0, 'start': 1700000000, 'end': 1700000060123,
+                      'protocol': 6, 'packets': 2**64 - 1, 'bytes': 0, 'start': 1700000000123, 'end': 1700000060456,
                       'action': 'ACCEPT', 'log-status': 'OK'}
 
 

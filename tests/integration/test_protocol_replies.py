@@ -56,8 +56,8 @@ DAMAGE = {
     'gzip, header only': lambda d: gzip.compress(d)[:10],
     'zlib, Adler-32 wrong': damaged_adler,
     'zlib, cut off': lambda d: zlib.compress(d)[:-10],
-    'base64, wrong digit': lambda d: payloads.ENCODINGS['base64 of gzip'](d)[:40] + b'*' +
-                                     payloads.ENCODINGS['base64 of gzip'](d)[41:],
+    'base64, wrong digit': lambda d: payloads.ENCODINGS['base64 of gzip'](d)[:-9] + b'*' +
+                                     payloads.ENCODINGS['base64 of gzip'](d)[-8:],
     'base64, cut off': lambda d: payloads.ENCODINGS['base64 of gzip'](d)[:-40],
     'base64 of damaged gzip': lambda d: payloads.base64.b64encode(damaged_crc(d)),
     'JSON, cut off': lambda d: d[:-1],
@@ -84,16 +84,29 @@ def test_damage_is_400_and_exports_nothing(server, client, generator, damage):
     assert not set(exported_as(EXPORTER, lines)) & server.sink.counts().keys()
 
 
-@pytest.mark.parametrize('name,payload', {
+@pytest.mark.parametrize('digit', (0, 1, 4, 40))
+def test_base64_damaged_where_it_begins_exports_nothing(server, client, generator, digit):
+    """It may then be taken for text that is no flow log: refused as well, but as 422."""
+    lines = generator.mixed_lines(30)
+    payload = payloads.ENCODINGS['base64 of gzip'](payloads.simple_document(lines))
+    assert error_code(client.ask(payload[:digit] + b'*' + payload[digit + 1:])) in (400, 422)
+    assert client.ping() == 'PONG'
+    assert not set(exported_as(EXPORTER, lines)) & server.sink.counts().keys()
+
+
+CUT_OFF = {
     'half of a JSON document': lambda d: d[:-20],
     'half of a gzip stream': lambda d: gzip.compress(d)[:-20],
     'half of a DATA payload': lambda d: b'DATA %d\n' % (len(d) + 1) + d,
     'half of a DATA line': lambda d: b'DATA 12',
     'base64 of half a gzip stream': lambda d: payloads.base64.b64encode(gzip.compress(d)[:-20]),
-}.items())
-def test_a_stream_that_ends_in_the_middle_is_400(server, client, generator, name, payload):
+}
+
+
+@pytest.mark.parametrize('name', CUT_OFF)
+def test_a_stream_that_ends_in_the_middle_is_400(server, client, generator, name):
     lines = generator.mixed_lines(20)
-    reply = client.send(payload(payloads.simple_document(lines))).finish().line()
+    reply = client.send(CUT_OFF[name](payloads.simple_document(lines))).finish().line()
     assert error_code(reply) == 400, reply
     assert client.closed()
     assert not set(exported_as(EXPORTER, lines)) & server.sink.counts().keys()

@@ -1,13 +1,13 @@
-/* What the tests of the delivering side share: a log to read, messages to send, a loop to run. Include it once in a
- * test: it defines log.h's functions.
+/* What the tests of the delivering side share: a log to read, messages to send, a loop to run. Include it
+ * once in a test: it defines log.h's functions.
  */
 #ifndef TESTS_EXPORT_DELIVERY_SUPPORT_H
 #define TESTS_EXPORT_DELIVERY_SUPPORT_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -113,7 +113,8 @@ static inline void run_for(struct event_base *base, unsigned ms)
     }
 }
 
-/* A message of `length` bytes: an IPFIX header with zeros to be stamped, then `tag`, then bytes that follow from it. */
+/* A message of `length` bytes: an IPFIX header with zeros to be stamped, then `tag`, then bytes that follow
+ * from it. */
 static inline void fill_message(unsigned char *bytes, uint32_t length, char tag)
 {
     memset(bytes, 0, IPFIX_HEADER_SIZE);

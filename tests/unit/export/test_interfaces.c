@@ -26,7 +26,8 @@ static enum interface_news learn_last(struct interfaces *t, const struct message
     return interfaces_learn(t, ms, &ms->notes[ms->note_count - 1], place);
 }
 
-static void assert_value(const struct interfaces *t, uint32_t index, enum field_id field, const char *expected)
+static void assert_value(const struct interfaces *t, uint32_t index, enum field_id field,
+                         const char *expected)
 {
     const struct interface_note *n = interfaces_find(t, index);
     struct slice value;

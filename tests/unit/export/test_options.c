@@ -58,20 +58,22 @@ static void learn_templates(struct fixture *f)
 
 static void check_fixed_lengths_and_one_template_a_set(const struct fixture *f)
 {
+    struct reader one;
+
     for (unsigned id = TEMPLATE_ID_OPTIONS; id < 65536; id++)
         for (unsigned i = 0; i < f->reader.templates[id].count; i++)
             assert_int_not_equal(f->reader.templates[id].field[i].length, 65535);
+    reader_init(&one);
     for (uint32_t i = 0; i < f->out.count; i++) {
         const uint8_t *p = (const uint8_t *)f->out.bytes.data + f->out.list[i].offset;
 
         if (reader_number(p + 16, 2) != 3)
             continue;
-        struct reader one;
-        reader_init(&one);
+        one.template_records = 0;
         reader_message(&one, p, f->out.list[i].length, 0);
         assert_int_equal(one.template_records, 1);
-        reader_free(&one);
     }
+    reader_free(&one);
 }
 
 static const struct reader_record *record(const struct fixture *f, size_t i)

@@ -29,7 +29,8 @@ static int tear_down(void **state)
 
 static struct transport *open_path(char *where, uint64_t *ret_cut, struct error *ret_err)
 {
-    struct conf_collector collector = {.name = collector_name, .address_text = where, .transport = TRANSPORT_FILE};
+    struct conf_collector collector = {
+        .name = collector_name, .address_text = where, .transport = TRANSPORT_FILE};
 
     return transport_file_open(&collector, ret_cut, ret_err);
 }

@@ -89,8 +89,9 @@ static void an_address_that_the_host_lacks_says_what_to_do(void **state)
 
     (void)state;
     assert_null(open_to("192.0.2.11", "127.0.0.1", 4739, false, &err));
-    assert_string_equal(err.detail, "[vpc \"prod\"] exporter_ip = 192.0.2.11: this host has no such address; add it "
-                                    "to an interface (ip address add 192.0.2.11/32 dev lo) or set freebind = yes");
+    assert_string_equal(err.detail,
+                        "[vpc \"prod\"] exporter_ip = 192.0.2.11: this host has no such address; add it "
+                        "to an interface (ip address add 192.0.2.11/32 dev lo) or set freebind = yes");
     assert_null(open_to("2001:db8::11", "::1", 4739, false, &err));
     assert_non_null(strstr(err.detail, "ip address add 2001:db8::11/128 dev lo"));
 }
@@ -116,8 +117,9 @@ static void addresses_of_two_families_are_an_error_that_names_both(void **state)
 
     (void)state;
     assert_null(open_to("127.0.0.21", "::1", 4739, false, &err));
-    assert_non_null(strstr(err.detail, "[vpc \"prod\"] exporter_ip = 127.0.0.21 is IPv4, but collector \"flowtraq\" "
-                                       "is at ::1:4739, which is IPv6"));
+    assert_non_null(strstr(err.detail,
+                           "[vpc \"prod\"] exporter_ip = 127.0.0.21 is IPv4, but collector \"flowtraq\" "
+                           "is at ::1:4739, which is IPv6"));
 }
 
 static void without_exporter_ip_the_kernel_chooses(void **state)
