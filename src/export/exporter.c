@@ -141,10 +141,10 @@ static int make_intro(struct exporter *e, struct messages *out, struct error *re
     enum conf_fields profile = e->collector->conf->fields;
     const struct messages *known = &e->interfaces->known;
 
-    if (options_templates(o, profile, 0, e->templates, out, ret_err) < 0)
-        return -1;
+    /* Types first: libfixbuf's readers name a template's private elements as they meet the template. */
     if ((is_file(e) ? options_types_variable(o, out, ret_err) : options_types(o, out, ret_err)) < 0 ||
-        options_vpc(o, e->vpc, out, ret_err) < 0)
+        options_vpc(o, e->vpc, out, ret_err) < 0 ||
+        options_templates(o, profile, 0, e->templates, out, ret_err) < 0)
         return -1;
     if (known->note_count > 0 &&
         options_interface(o, e->vpc, profile, known, known->notes, known->note_count, out, ret_err) < 0)

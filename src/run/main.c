@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 
     if (cmdline_parse(argc, argv, &c, &code) != 0)
         return code;
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of the write */
+    signal(SIGXFSZ, SIG_IGN); /* as is a file size limit */
     conf = load(&c, &err);
     if (conf == NULL) {
         fprintf(stderr, "vpcflowd: %s\n", err.text);
