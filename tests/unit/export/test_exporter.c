@@ -619,7 +619,7 @@ static void everything_is_told_again_at_template_refresh_even_when_idle(void **s
     d->ops->ship(d, s);
     receive(fd, &r, 6 + 5 + 5, 2000);
     assert_in_range(now_ms() - start_ms, 395, 1500);
-    assert_string_equal(r.tags, "YVSTIDTYVISYVTIS");
+    assert_string_equal(r.tags, "YVSTIDYVTISYVTIS");
     assert_int_equal(r.lost, 0);
     assert_int_equal(last_from, 0);
     assert_int_equal(last_to, 3);
