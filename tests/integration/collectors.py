@@ -141,9 +141,10 @@ class Nfcapd(Program):
     COLUMNS = ('ra', 'ts', 'te', 'sa', 'da', 'sp', 'dp', 'pr', 'flg', 'in', 'inam', 'out', 'onam', 'ivrf', 'ivrfnam', 'pkt',
                'byt')
 
-    def __init__(self, directory, sources=None, dynamic=False):
+    def __init__(self, directory, sources=None, dynamic=False, large_buffer=True):
         super().__init__(directory)
-        args = [need('nfcapd'), '-4', '-b', '127.0.0.1', '-p', str(self.port), '-t', '3600', '-B', '8000000']
+        args = [need('nfcapd'), '-4', '-b', '127.0.0.1', '-p', str(self.port), '-t', '3600']
+        args += ['-B', '8000000'] if large_buffer else []
         self.data = self.directory / 'data'
         self.data.mkdir()
         for name, exporter in (sources or {}).items():
@@ -260,13 +261,13 @@ class Nfacctd(Program):
 class UdpSink:
     """A socket that keeps every datagram: (time, (address, port), bytes)."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, 33, 32 << 20)  # SO_RCVBUFFORCE, where we may
         except PermissionError:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.sock.bind(('127.0.0.1', 0))
+        self.sock.bind(('127.0.0.1', port))
         self.sock.settimeout(0.05)
         self.port = self.sock.getsockname()[1]
         self.datagrams = []

@@ -1,5 +1,6 @@
 """max_payload, max_inflated, max_connections, idle_timeout: enforced with the errors the protocol names."""
 import gzip
+import threading
 import time
 
 import pytest
@@ -132,15 +133,54 @@ def test_memory_stays_bounded_while_large_payloads_are_refused(limited, start, s
     path = write_config(tmp_path / 'b', {'sink': udp(sink.port)}, two_vpcs(), {'max_inflated': '1M'})
     daemon = start(['-c', path])
     payload = bomb(256 << 20)
-
-    def peak_kib():
-        status = open(f'/proc/{daemon.pid}/status').read()
-        return int(status.split('VmHWM:')[1].split()[0])
-    before = peak_kib()
+    before = peak_kib(daemon)
     for _ in range(5):
         with Client(daemon.address) as client:
             assert error_code(client.ask(payload)) == 413
-    assert peak_kib() - before < 64 << 10
+    assert peak_kib(daemon) - before < 64 << 10
+
+
+def peak_kib(daemon):
+    """The most memory that the daemon has had resident."""
+    with open(f'/proc/{daemon.pid}/status', encoding='ascii') as status:
+        return int(status.read().split('VmHWM:')[1].split()[0])
+
+
+def test_a_client_that_asks_and_never_reads_is_held_up_not_buffered(start, sink, tmp_path):
+    daemon = start(['-c', write_config(tmp_path, {'sink': udp(sink.port)}, two_vpcs())])
+    before = peak_kib(daemon)
+    with Client(daemon.address) as greedy, Client(daemon.address) as other:
+        greedy.sock.settimeout(0.5)
+        pings, sent = b'PING\n' * 20000, 0
+        try:
+            while sent < 64 << 20:
+                sent += greedy.sock.send(pings)
+        except (TimeoutError, BlockingIOError):
+            pass
+        assert sent < 64 << 20, 'the daemon took 64 MB of PINGs and nobody has read one PONG'
+        assert other.ping() == 'PONG'
+        assert peak_kib(daemon) - before < 16 << 10
+        # Who reads after all gets all: one PONG for each PING that was sent whole.
+        pongs = 0
+        greedy.sock.settimeout(10)
+        while pongs < sent // 5 * 5:
+            chunk = greedy.sock.recv(1 << 20)
+            assert chunk
+            pongs += len(chunk)
+        assert pongs == sent // 5 * 5
+
+
+def test_thousands_of_payloads_ahead_of_the_reader_of_replies(start, sink, tmp_path, generator):
+    daemon = start(['-c', write_config(tmp_path, {'sink': udp(sink.port)}, two_vpcs())])
+    batches = [generator.mixed_lines(2) for _ in range(3000)]
+    stream = b''.join(b'DATA %d\n' % len(p) + p for p in map(payloads.simple_document, batches))
+    with Client(daemon.address) as client:
+        sender = threading.Thread(target=client.sock.sendall, args=(stream,))
+        sender.start()
+        time.sleep(0.3)
+        assert client.lines(len(batches)) == [reply_to(lines) for lines in batches]
+        sender.join()
+    sink.wait_for(flow for lines in batches for flow in flows.expected(lines))
 
 
 def test_generated_records_are_flow_logs():

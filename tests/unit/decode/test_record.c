@@ -313,6 +313,9 @@ static void addresses_are_judged_as_inet_pton_judges_them(void **state)
         "1.2.3.",
         "1.2.3.4.",
         "1.2.3.0004",
+        "1.2.3.099",
+        "099.2.3.4",
+        "10.099.30.40",
         "1000.2.3.4",
         "a.b.c.d",
         "1.2.3.4x",
@@ -382,6 +385,40 @@ static void addresses_are_judged_as_inet_pton_judges_them(void **state)
     assert_int_equal(parse(&f, "192.168.100.200 - 1"), RECORD_FLOW);
     assert_int_equal(parse(&f, "1:2:3:4:5:6:1.2.3.4 - 1"), RECORD_FLOW);
     assert_int_equal(parse(&f, "01.2.3.4 - 1"), RECORD_REJECTED);
+}
+
+static void what_stands_before_an_address_is_no_part_of_it(void **state)
+{
+    static const char text[] = "0123456789012345.1.2.3";
+    struct flow_addr addr;
+
+    (void)state;
+    assert_false(value_addr(text, slice_of(text + 16, 6), &addr));
+    assert_true(value_addr(text, slice_of(text + 15, 7), &addr));
+    assert_int_equal(addr.v4, 0x05010203);
+    assert_true(value_addr(text, slice_of(text + 14, 8), &addr));
+    assert_int_equal(addr.v4, 0x2d010203);
+    assert_false(value_addr(text, slice_of(text + 13, 9), &addr));
+}
+
+static void empty_parts_are_no_numbers(void **state)
+{
+    static const char text[] = "01234567890123451..22.33 5.11.22.",
+                      digit_before[] = "0123456789012345.1.2.33";
+    struct flow_addr addr;
+
+    (void)state;
+    assert_false(value_addr(text, slice_of(text + 16, 8), &addr));
+    assert_false(value_addr(text, slice_of(text + 26, 7), &addr));
+    assert_false(value_addr(digit_before, slice_of(digit_before + 16, 7), &addr));
+}
+
+static void no_byte_before_the_line_is_read(void **state)
+{
+    struct format f = format_of("x srcaddr");
+
+    (void)state;
+    check_rejected(&f, "x 1.1111.1111.111", "srcaddr: \"1.1111.1111.111\" is not an IPv4 or IPv6 address");
 }
 
 static uint32_t next_random(uint32_t *seed)
@@ -594,6 +631,9 @@ int main(void)
         cmocka_unit_test(times_of_13_digits_are_milliseconds_each_by_itself),
         cmocka_unit_test(numbers_of_every_length_are_read),
         cmocka_unit_test(addresses_are_judged_as_inet_pton_judges_them),
+        cmocka_unit_test(what_stands_before_an_address_is_no_part_of_it),
+        cmocka_unit_test(empty_parts_are_no_numbers),
+        cmocka_unit_test(no_byte_before_the_line_is_read),
         cmocka_unit_test(damaged_lines_are_judged_as_the_plain_parser_judges_them),
         cmocka_unit_test(unknown_fields_are_parsed_over),
         cmocka_unit_test(shared_vrl_cases_come_out_as_expected),

@@ -93,6 +93,23 @@ static void key_order_is_free_and_white_space_may_stand_anywhere(void **state)
           "document<> <\u00e4> <> \nline 0<x/y> \nline 0<z> \n");
 }
 
+static void events_before_any_of_the_four_describing_keys_wait_for_it(void **state)
+{
+    static const char *const keys[] = {"\"messageType\":\"CONTROL_MESSAGE\"", "\"owner\":\"o\"",
+                                       "\"logGroup\":\"g\"", "\"logStream\":\"s\""};
+
+    (void)state;
+    for (unsigned last = 0; last < 4; last++) {
+        char text[256] = "{";
+
+        for (unsigned i = 0; i < 4; i++)
+            if (i != last)
+                strcat(strcat(text, keys[i]), ",");
+        strcat(strcat(strcat(text, "\"logEvents\":[{\"message\":\"a\\\"\"}],"), keys[last]), "}");
+        check(text, "control<o> <g> <s> \nline 0<a\"> \n");
+    }
+}
+
 static void documents_may_follow_each_other_in_any_way(void **state)
 {
     (void)state;
@@ -248,6 +265,7 @@ static void damage_is_told_with_its_place(void **state)
     check_damage("[\"\\u12g4\"]", "four hexadecimal digits");
     check_damage("[\"\\ud800\"]", "half of a surrogate pair");
     check_damage("[\"\\udc00\\ud800\"]", "half of a surrogate pair");
+    check_damage("[\"\\udc00\\udc00\"]", "half of a surrogate pair");
     check_damage("[\"\\ud800\\u0041\"]", "half of a surrogate pair");
     check_damage("[\"\xff\"]", "JSON at byte 2: not UTF-8");
     check_damage("[\"\xc0\x80\"]", "not UTF-8");
@@ -468,6 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(subscription_document_gives_its_events),
         cmocka_unit_test(key_order_is_free_and_white_space_may_stand_anywhere),
+        cmocka_unit_test(events_before_any_of_the_four_describing_keys_wait_for_it),
         cmocka_unit_test(documents_may_follow_each_other_in_any_way),
         cmocka_unit_test(control_messages_are_marked_and_keep_their_events),
         cmocka_unit_test(timestamps_are_numbers_or_text_and_otherwise_0),

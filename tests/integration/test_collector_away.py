@@ -1,0 +1,61 @@
+"""A UDP collector that is not there (its host says so by ICMP): payloads wait, and arrive whole when it comes."""
+import collections
+import signal
+import time
+
+import collectors
+import payloads
+from daemon import udp, write_config
+from flows import DEV, PROD, expected
+from scenario import reply_to, two_vpcs
+from wire import SLOW, Client
+
+RECORDS_IN_A_MESSAGE = 24  # of IPv4, with message_size = 1400
+
+
+def test_records_wait_for_a_collector_that_comes_later(start, tmp_path, generator):
+    port = collectors.free_udp_port()
+    daemon = start(['-c', write_config(tmp_path, {'sink': udp(port)}, two_vpcs())])
+    lines = generator.mixed_lines(2000)
+    with Client(daemon.address) as client:
+        client.data(payloads.simple_document(lines))
+        assert client.silent(1), 'answered, though nobody took the records'
+        with collectors.UdpSink(port) as sink:
+            assert client.line(20 * SLOW) == reply_to(lines)
+            sink.wait_for(expected(lines))  # the reader fails on data before its template
+            daemon.stop()
+
+
+def test_records_sent_while_the_collector_restarts_arrive(start, tmp_path, generator):
+    """All but the message that found out: the kernel takes it, and says only at the next one that nobody listened. That
+    is one message of each exporter."""
+    first, second = generator.mixed_lines(500), generator.mixed_lines(2000)
+    with collectors.UdpSink() as before:
+        port = before.port
+        daemon = start(['-c', write_config(tmp_path, {'sink': udp(port)}, two_vpcs())])
+        with Client(daemon.address) as client:
+            assert client.ask(payloads.simple_document(first)) == reply_to(first)
+        before.wait_for(expected(first))
+    with Client(daemon.address) as client:
+        client.data(payloads.simple_document(second))
+        time.sleep(0.5)
+        with collectors.UdpSink(port) as after:
+            assert client.line(20 * SLOW) == reply_to(second)
+            daemon.stop()
+            after.finish()
+            missing = collections.Counter(expected(second)) - after.counts()
+            for vpc in (PROD, DEV):
+                lost = [f for f in missing.elements() if f.exporter == vpc.exporter_ip]
+                assert len(lost) <= RECORDS_IN_A_MESSAGE, f'{len(lost)} records of {vpc.name} lost'
+
+
+def test_a_second_signal_ends_a_daemon_that_waits_for_its_collector(start, tmp_path, generator):
+    daemon = start(['-c', write_config(tmp_path, {'sink': udp(collectors.free_udp_port())}, two_vpcs())])
+    with Client(daemon.address) as client:
+        client.data(payloads.simple_document(generator.mixed_lines(200)))
+        assert client.silent(0.5)
+        daemon.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert daemon.process.poll() is None, 'gave up at the first signal'
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait() == 1
