@@ -291,10 +291,27 @@ static int check_any(struct build *b)
     return 0;
 }
 
+/* nfdump keeps the lower 16 bits of an enterprise number, and takes these for IANA's elements, CERT's (6871)
+ * and the reverse ones of RFC 5103 (29305). */
+static int check_enterprise_number(struct build *b)
+{
+    uint64_t number = b->conf->daemon.enterprise_number, low = number & 0xffff;
+
+    if (low != 0 && low != 6871 && low != 29305)
+        return 0;
+    return build_fail_at(
+        b, daemon, 0, enterprise_number,
+        "%llu: collectors would take its elements for others' (its lower 16 bits are %llu); expected "
+        "your own number from IANA, or 32473",
+        (unsigned long long)number, (unsigned long long)low);
+}
+
 int conf_resolve(struct build *b)
 {
     struct conf *conf = b->conf;
 
+    if (check_enterprise_number(b) < 0)
+        return -1;
     for (size_t i = 0; i < conf->collector_count; i++)
         if (resolve_collector(b, i) < 0)
             return -1;
