@@ -24,6 +24,7 @@ struct pipeline {
     const struct conf *conf;
     struct batch *batch;
     unsigned depth;
+    uint64_t text_left; /* bytes of text that it may still inflate to */
     uint64_t line;
     bool any_document;
 
@@ -178,15 +179,6 @@ static int on_nested(void *ctx, struct slice base64, struct error *err)
     return run_payload(ctx, &base64, 1, err);
 }
 
-static uint64_t text_left(const struct pipeline *p)
-{
-    uint64_t used = 0;
-
-    for (unsigned i = 0; i < p->depth; i++)
-        used += p->text[i].len;
-    return used < p->settings.max_inflated ? p->settings.max_inflated - used : 0;
-}
-
 static int run_text(struct pipeline *p, struct buffer *text, struct error *err)
 {
     const struct unwrap_sink sink = {
@@ -215,7 +207,11 @@ static int run_payload(struct pipeline *p, const struct slice *segments, size_t 
         return error_set(err, ERROR_MALFORMED, "more than %d payloads within each other", PIPELINE_NESTING);
     text = &p->text[p->depth];
     text->len = 0;
-    rc = payload_open(p->inflater, segments, count, text, text_left(p), err);
+    rc = payload_open(p->inflater, segments, count, text, p->text_left, err);
+    if (rc != 0 && err->kind == ERROR_TOO_LARGE)
+        error_set(err, ERROR_TOO_LARGE, "it inflates to more than max_inflated = %llu bytes",
+                  (unsigned long long)p->settings.max_inflated);
+    p->text_left -= text->len; /* of all that is wrapped in this payload, side by side or within each other */
     if (rc == 0) {
         p->depth++;
         rc = run_text(p, text, err);
@@ -253,6 +249,7 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct slice
     p->conf = conf;
     p->batch = ret_batch;
     p->depth = 0;
+    p->text_left = p->settings.max_inflated;
     p->line = 0;
     p->any_document = false;
     rc = run_payload(p, segments, count, &err);
