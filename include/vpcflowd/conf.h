@@ -56,7 +56,7 @@ struct conf_origin {
 #define CONF_MEMBER_TRANSPORT(m) enum conf_transport m;
 #define CONF_MEMBER_FIELDS(m) enum conf_fields m;
 /* NULL: version 2's default. The text is as it was written, with single spaces: it has the unknown names too.
- */
+ * Without a text, the format is the default made lenient. */
 #define CONF_MEMBER_FORMAT(m)                                                                                \
     struct {                                                                                                 \
         struct format *m;                                                                                    \
@@ -150,6 +150,10 @@ struct conf *conf_quick(const struct conf_quick *quick, struct conf_error *ret_e
 
 struct conf *conf_ref(struct conf *conf);
 void conf_unref(struct conf *conf); /* NULL is allowed */
+
+/* Calls `warn` with what is odd, but no error, in the format of vpcs[vpc], a text for each: names that this
+ * version does not know; that no line will be read by it. */
+void conf_warnings(const struct conf *conf, size_t vpc, void (*warn)(void *ctx, const char *what), void *ctx);
 
 /* What -t prints: the configuration as it was understood, defaults included, in the file's own syntax. */
 void conf_print(const struct conf *conf, FILE *out);

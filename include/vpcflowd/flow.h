@@ -1,8 +1,8 @@
 /* flow: one flow record, decoded, and the table of the fields it can have.
  *
  * The struct is made from flow_fields.def: one member a field, in the table's order, named m.SYMBOL. It is at
- * once what the record parser fills and what libfixbuf encodes (export/ describes its layout to libfixbuf
- * from the same table), so a value is written once. Strings are slices into the payload's text and live as
+ * once what the record parser fills and what export encodes (export/templates.c lays its records out from the
+ * same table), so a value is written once. Strings are slices into the payload's text and live as
  * long as it does.
  *
  * `present` says which fields have a value. Members of fields that are not present hold whatever they held
@@ -33,7 +33,8 @@ enum field_kind {
     KIND_ACTION,
     KIND_STATUS,
     KIND_DIRECTION,
-    KIND_STR
+    KIND_STR,
+    KIND_TAG = KIND_STR /* text like any other, once it is parsed */
 };
 enum field_carriage { CARRIAGE_FLOW, CARRIAGE_KEY, CARRIAGE_INTERFACE };
 
@@ -49,6 +50,7 @@ struct field_info {
     enum field_kind kind;
     uint64_t limit; /* largest number, or fixed length in options records: see flow_fields.def */
     enum field_carriage carriage;
+    bool encoded;        /* TAG: percent-encoded in the flow log */
     uint32_t element;    /* IANA() or PRIVATE() */
     uint32_t element_v6; /* for ADDR, else 0 */
     uint16_t offset;     /* of the member in struct flow */
@@ -101,6 +103,7 @@ typedef uint8_t flow_type_ACTION;
 typedef uint8_t flow_type_STATUS;
 typedef uint8_t flow_type_DIRECTION;
 typedef struct slice flow_type_STR;
+typedef struct slice flow_type_TAG;
 
 struct flow {
     struct {
@@ -109,19 +112,39 @@ struct flow {
 #undef FLOW_FIELD
     } m;
     struct field_set present;
-    bool times_in_ms; /* start and end came as milliseconds: --print gives back what came */
+    struct field_set asked; /* fields that the record's format has: what is asked and not present is a `-` */
+    bool times_in_ms;       /* start and end came as milliseconds: --print gives back what came */
 
     /* What export adds to the AWS fields; filled by flow_derive(). */
     uint32_t ingress_interface; /* IE 10; 0 = not this side */
     uint32_t egress_interface;  /* IE 14 */
     uint32_t vrf;               /* IE 234: the VPC's observation domain */
     uint8_t forwarding_status;  /* IE 89: 64 forwarded, 128 dropped */
+    uint8_t direction; /* IE 61 where flow_infer() told it; in use if only one side has the interface */
 };
 
-/* A stable index for an interface: the id's hash in 31 bits, never 0, the same in every process. */
+/* What a record's interface goes by: its id; a regional NAT gateway, which has none, by its resource id; a
+ * transit gateway's record by the gateway's attachment. Empty: the record does not say. */
+static inline struct slice flow_interface(const struct flow *flow)
+{
+    if (field_set_has(&flow->present, FIELD_INTERFACE_ID))
+        return flow->m.INTERFACE_ID;
+    if (field_set_has(&flow->present, FIELD_RESOURCE_ID))
+        return flow->m.RESOURCE_ID;
+    if (field_set_has(&flow->present, FIELD_TGW_ATTACHMENT_ID))
+        return flow->m.TGW_ATTACHMENT_ID;
+    return slice_of(NULL, 0);
+}
+
+/* A stable index for an interface: the hash of what it goes by in 31 bits, never 0, the same in every
+ * process.
+ */
 uint32_t interface_index(struct slice interface_id);
 
 /* Fill the derived members of a flow whose fields are parsed. `index` is its interface's, or 0 if unknown. */
 void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain);
+/* The direction of a derived flow that has an interface and whose flow log does not tell it. It is
+ * exported as element 61 is, but it is no field of the flow log. */
+void flow_infer(struct flow *flow, enum flow_direction direction);
 
 #endif

@@ -16,7 +16,9 @@ struct format {
     unsigned count;
     uint8_t field[FORMAT_FIELDS_MAX]; /* enum field_id, in the line's order */
     struct field_set has;
-    unsigned unknown;   /* how many names the table does not have */
+    unsigned unknown; /* how many names the table does not have */
+    bool has_tags;    /* some field is percent-encoded */
+    bool lenient;     /* values behind the last field are passed over: the configuration's lenient_trailing */
     bool is_default_v2; /* the 14 fields in AWS's order: the record parser may take its short cut */
 };
 
@@ -28,7 +30,12 @@ const struct format *format_default(void);
  * named twice. */
 int format_parse(struct slice text, struct format *ret, struct error *ret_err);
 
-/* Is this line the header of an S3 file? Its first two words (or its only word) are field names. */
+/* The next name in *text, a format's text, that the table does not have; *text begins behind it then. False:
+ * there is none left. */
+bool format_next_unknown(struct slice *text, struct slice *ret_name);
+
+/* Is this line the header of an S3 file? Its first two words (or its only word) are field names; or all words
+ * look like names, and half of them are: fields that are newer than this program may come first. */
 bool format_is_header(struct slice line);
 
 #endif

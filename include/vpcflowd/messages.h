@@ -32,8 +32,9 @@ struct message {
 /* One interface and what belongs to it (CARRIAGE_KEY and CARRIAGE_INTERFACE fields that had a value). */
 struct interface_note {
     uint32_t vpc;
-    uint32_t index;       /* interface_index() of its id */
-    struct field_set has; /* which values follow */
+    uint32_t index;        /* interface_index() of what it goes by */
+    struct field_set has;  /* which values follow */
+    struct field_set none; /* which ones the interface does not have, or no longer: `-` in the flow log */
     uint32_t text; /* offset in messages.note_text: for each field of `has`, in the table's order, a length (2
                       bytes, host order) and that many bytes; a number is its member's bytes (host order) */
     uint32_t text_len;
@@ -54,6 +55,8 @@ int messages_add(struct messages *ms, const void *bytes, const struct message *m
 int messages_add_note(struct messages *ms, const struct flow *flow, uint32_t vpc, uint32_t index);
 /* The value of one field of a note; an empty slice if it has none. */
 struct slice note_value(const struct messages *ms, const struct interface_note *note, enum field_id field);
+/* What the interface goes by: flow_interface() of the record that the note was made of. */
+struct slice note_name(const struct messages *ms, const struct interface_note *note);
 void messages_clear(struct messages *ms); /* forget the content, keep the memory */
 void messages_free(struct messages *ms);
 

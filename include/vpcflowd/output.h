@@ -25,6 +25,7 @@ struct output_ops {
 
 struct output {
     const struct output_ops *ops;
+    bool takes_directions; /* inferred ones (flow_infer) are of use to it: flows may be held back for them */
 };
 
 struct template_registry;

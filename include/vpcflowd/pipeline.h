@@ -18,8 +18,11 @@
 #define PIPELINE_SAMPLES 4 /* rejected lines of one payload that are told word by word */
 #define PIPELINE_NESTING 4 /* payloads within payloads */
 
+#define PIPELINE_NAMES 512 /* bytes of unknown field names that one payload tells */
+
 struct reject_sample {
     struct error why;
+    char log_group[128];
     uint64_t line; /* 1 is the payload's first line or event */
 };
 
@@ -29,9 +32,12 @@ struct batch {
     uint64_t skipped;   /* NODATA, SKIPDATA, control messages' events */
     uint64_t rejected; /* lines that could not be read, or that no [vpc] takes (those are in unmatched too) */
     uint64_t unmatched;
+    uint64_t odd_times;  /* of the exported ones: they end before they start, or lie where none can be */
     char log_group[128]; /* of the first unmatched or rejected line, for the log */
     struct reject_sample samples[PIPELINE_SAMPLES];
     unsigned sample_count;
+    char unknown_fields[PIPELINE_NAMES]; /* names in header lines that the field table has not, with single
+                                            spaces; those that fit */
     struct messages messages;
 };
 

@@ -2,6 +2,10 @@
  *
  * The hot loop. Pure, no allocation; strings of the flow are slices into the line. `-` is absent in any
  * field, runs of spaces count as one. A value that its field cannot have rejects the line, never the payload.
+ *
+ * Percent-encoded tags are decoded in place, so a line must be writable where format->has_tags; one that is
+ * not a flow stays as it is. What is no sequence of a % and two hexadecimal digits stays, and so does %00. A
+ * value that would not be UTF-8 stays as a whole.
  */
 #ifndef VPCFLOWD_RECORD_H
 #define VPCFLOWD_RECORD_H

@@ -2,13 +2,14 @@
  *
  * A slice points into a buffer (the worker's inflated text, a segment of a socket's input, a literal). It is
  * valid as long as that buffer is, and never NUL-terminated. The members lie as libfixbuf's fbVarfield_t has
- * them, so that a slice in a flow record is what libfixbuf encodes: export/encoder.c asserts it.
+ * them, so that libfixbuf can encode a flow record as it is: export/writer.c asserts it.
  */
 #ifndef VPCFLOWD_SLICE_H
 #define VPCFLOWD_SLICE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct slice {
@@ -32,6 +33,30 @@ static inline struct slice slice_str(const char *s)
 static inline bool slice_eq(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* The same for texts that are short and most often equal, as a record's are to the last one's: no call. */
+static inline bool slice_same(struct slice a, struct slice b)
+{
+    uint64_t x, y;
+
+    if (a.len != b.len)
+        return false;
+    if (a.len < sizeof(x)) {
+        for (size_t i = 0; i < a.len; i++)
+            if (a.ptr[i] != b.ptr[i])
+                return false;
+        return true;
+    }
+    for (size_t i = 0; i < a.len - sizeof(x); i += sizeof(x)) {
+        memcpy(&x, a.ptr + i, sizeof(x));
+        memcpy(&y, b.ptr + i, sizeof(y));
+        if (x != y)
+            return false;
+    }
+    memcpy(&x, a.ptr + a.len - sizeof(x), sizeof(x)); /* the last ones, some of them again */
+    memcpy(&y, b.ptr + b.len - sizeof(y), sizeof(y));
+    return x == y;
 }
 
 static inline bool slice_is(struct slice a, const char *s)

@@ -28,7 +28,7 @@ struct template_key {
     uint8_t dst_family;
     uint8_t pkt_src_family; /* 0: pkt-srcaddr is absent or equals srcaddr */
     uint8_t pkt_dst_family;
-    uint8_t interface_sides; /* INTERFACE_INGRESS | INTERFACE_EGRESS: elements 10 and 14 */
+    uint8_t interface_sides; /* INTERFACE_INGRESS | INTERFACE_EGRESS: elements 10 and 14; 61 if it is one */
 };
 
 #define INTERFACE_INGRESS 1

@@ -22,6 +22,13 @@ static void print_section(const struct conf *conf, enum conf_section section, si
 /* "takes records with log_group = …": the keys that a record must match. */
 static void print_matching(const struct conf_vpc *vpc, FILE *out)
 {
+    const struct {
+        const char *name, *value;
+    } keys[] = {{"log group", vpc->log_group},
+                {"account", vpc->account},
+                {"VPC", vpc->vpc_id},
+                {"subnet", vpc->subnet},
+                {"Transit Gateway", vpc->tgw}};
     const char *and = "";
 
     if (vpc->is_default) {
@@ -29,22 +36,21 @@ static void print_matching(const struct conf_vpc *vpc, FILE *out)
         return;
     }
     fputs("# takes records with ", out);
-    if (vpc->log_group != NULL) {
-        fprintf(out, "log group %s", vpc->log_group);
-        and = " and ";
-    }
-    if (vpc->account != NULL) {
-        fprintf(out, "%saccount %s", and, vpc->account);
-        and = " and ";
-    }
-    if (vpc->vpc_id != NULL) {
-        fprintf(out, "%sVPC %s", and, vpc->vpc_id);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (keys[i].value == NULL)
+            continue;
+        fprintf(out, "%s%s %s", and, keys[i].name, keys[i].value);
         and = " and ";
     }
     for (size_t i = 0; i < vpc->interface.count; i++) {
         fprintf(out, "%s%s%s", i == 0 ? and : " or ", i == 0 ? "interface " : "", vpc->interface.item[i]);
     }
     fputc('\n', out);
+}
+
+static void print_warning(void *ctx, const char *what)
+{
+    fprintf(ctx, "# warning: format %s\n", what);
 }
 
 void conf_print(const struct conf *conf, FILE *out)
@@ -60,6 +66,7 @@ void conf_print(const struct conf *conf, FILE *out)
     for (size_t i = 0; i < conf->vpc_count; i++) {
         fprintf(out, "\n[vpc \"%s\"]\n", conf->vpcs[i].name);
         print_matching(&conf->vpcs[i], out);
+        conf_warnings(conf, i, print_warning, out);
         print_section(conf, SECTION_vpc, i, out);
     }
 }

@@ -150,7 +150,7 @@ static int resolve_collector_names(struct build *b, size_t i)
 static int check_matching(struct build *b, size_t i)
 {
     static const unsigned keys[] = {OPTION_vpc_log_group, OPTION_vpc_account, OPTION_vpc_interface,
-                                    OPTION_vpc_vpc_id};
+                                    OPTION_vpc_vpc_id,    OPTION_vpc_subnet,  OPTION_vpc_tgw};
     const struct build_section *s = &b->sections[SECTION_vpc][i];
     unsigned given = 0;
 
@@ -165,10 +165,26 @@ static int check_matching(struct build *b, size_t i)
         given++;
     }
     if (given == 0 && !b->conf->vpcs[i].is_default)
-        return build_fail(
-            b, SECTION_vpc, i, NULL, s->origin.line,
-            "has no log_group, account, interface or vpc_id: it would take every record; name it "
-            "\"default\" if that is meant");
+        return build_fail(b, SECTION_vpc, i, NULL, s->origin.line,
+                          "has no log_group, account, interface, vpc_id, subnet or tgw: it would take every "
+                          "record; name it "
+                          "\"default\" if that is meant");
+    return 0;
+}
+
+/* Leniency is the format's, so that the record parser finds it there. Without a format of its own the VPC
+ * gets one, as the default is everybody's. */
+static int resolve_format(struct build *b, struct conf_vpc *v)
+{
+    if (!v->lenient_trailing)
+        return 0;
+    if (v->format == NULL) {
+        v->format = malloc(sizeof(*v->format));
+        if (v->format == NULL)
+            return conf_fail(b->err, "out of memory");
+        *v->format = *format_default();
+    }
+    v->format->lenient = true;
     return 0;
 }
 
@@ -318,7 +334,8 @@ int conf_resolve(struct build *b)
     if (check_any(b) < 0)
         return -1;
     for (size_t i = 0; i < conf->vpc_count; i++) {
-        if (check_matching(b, i) < 0 || resolve_collector_names(b, i) < 0 || check_exporter_ip(b, i) < 0)
+        if (check_matching(b, i) < 0 || resolve_format(b, &conf->vpcs[i]) < 0 ||
+            resolve_collector_names(b, i) < 0 || check_exporter_ip(b, i) < 0)
             return -1;
         conf->vpcs[i].domain = resolve_domain(&conf->vpcs[i]);
         conf->vpcs[i].observation_domain = conf->vpcs[i].domain;

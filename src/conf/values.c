@@ -425,7 +425,7 @@ static void print_format(const void *value, FILE *out)
 
 static bool format_is_set(const void *value)
 {
-    return ((const struct format_value *)value)->format != NULL;
+    return ((const struct format_value *)value)->text != NULL;
 }
 
 static void release_format(void *value)

@@ -2,6 +2,19 @@
 
 #include <stddef.h>
 
+enum {
+    ENCODED_U8 = 0,
+    ENCODED_U16 = 0,
+    ENCODED_U64 = 0,
+    ENCODED_ADDR = 0,
+    ENCODED_TIME = 0,
+    ENCODED_ACTION = 0,
+    ENCODED_STATUS = 0,
+    ENCODED_DIRECTION = 0,
+    ENCODED_STR = 0,
+    ENCODED_TAG = 1
+};
+
 const struct field_info field_table[FIELD_COUNT] = {
 #define FLOW_FIELD(sym, name, version, kind, limit, carriage, element, element_v6)                           \
     [FIELD_##sym] = {name,                                                                                   \
@@ -9,6 +22,7 @@ const struct field_info field_table[FIELD_COUNT] = {
                      KIND_##kind,                                                                            \
                      limit,                                                                                  \
                      CARRIAGE_##carriage,                                                                    \
+                     ENCODED_##kind,                                                                         \
                      element,                                                                                \
                      element_v6,                                                                             \
                      offsetof(struct flow, m.sym),                                                           \
@@ -46,4 +60,13 @@ void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain)
     flow->vrf = observation_domain;
     flow->forwarding_status =
         field_set_has(&flow->present, FIELD_ACTION) && flow->m.ACTION == ACTION_REJECT ? 128 : 64;
+}
+
+void flow_infer(struct flow *flow, enum flow_direction direction)
+{
+    flow->direction = (uint8_t)direction;
+    if (direction == DIRECTION_INGRESS)
+        flow->egress_interface = 0;
+    else
+        flow->ingress_interface = 0;
 }

@@ -99,10 +99,12 @@ int format_parse(struct slice text, struct format *ret, struct error *ret_err)
         names[f.count] = name;
         id = field_by_name(name);
         f.field[f.count++] = (uint8_t)id;
-        if (id == FIELD_UNKNOWN)
+        if (id == FIELD_UNKNOWN) {
             f.unknown++;
-        else
-            field_set_add(&f.has, id);
+            continue;
+        }
+        field_set_add(&f.has, id);
+        f.has_tags |= field_table[id].encoded;
     }
     if (f.count == 0)
         return error_set(ret_err, ERROR_MALFORMED, "format: no field");
@@ -126,10 +128,29 @@ static bool may_be_name(struct slice word)
 
 bool format_is_header(struct slice line)
 {
-    struct slice first = next_word(&line), second;
+    unsigned known = 0, count = 0;
+    struct slice word;
 
-    if (!may_be_name(first) || field_by_name(first) == FIELD_UNKNOWN)
-        return false;
-    second = next_word(&line);
-    return second.len == 0 || (may_be_name(second) && field_by_name(second) != FIELD_UNKNOWN);
+    while ((word = next_word(&line)).len > 0) {
+        if (!may_be_name(word))
+            return false;
+        count++;
+        known += field_by_name(word) != FIELD_UNKNOWN;
+        if (known == 2 && count == 2)
+            return true;
+    }
+    return known > 0 && known * 2 >= count && (known > 1 || count == 1);
+}
+
+bool format_next_unknown(struct slice *text, struct slice *ret_name)
+{
+    struct slice word, name = {0, NULL};
+
+    while ((word = next_word(text)).len > 0) {
+        if (name_of(word, &name, NULL) != 0 || field_by_name(name) != FIELD_UNKNOWN)
+            continue;
+        *ret_name = name;
+        return true;
+    }
+    return false;
 }

@@ -86,6 +86,36 @@ static inline uint32_t bytes_portable_json16(const char *p)
            bytes_portable_equal16(p, '\\');
 }
 
+/* Byte by byte, modulo 256. */
+static inline uint64_t bytes_minus8(uint64_t a, uint64_t b)
+{
+    return ((a | BYTES_HIGH) - (b & ~BYTES_HIGH)) ^ ((a ^ ~b) & BYTES_HIGH);
+}
+
+/* High bit set where a is below b. */
+static inline uint64_t bytes_below8(uint64_t a, uint64_t b)
+{
+    return ((~a & b) | (~(a ^ b) & bytes_minus8(a, b))) & BYTES_HIGH;
+}
+
+/* Is each of the 16 bytes one of from[i] to from[i] + span[i]? */
+static inline bool bytes_portable_within16(const char *p, const char *from, const uint8_t *span)
+{
+    uint64_t out = 0;
+
+    for (int i = 0; i < 16; i += 8)
+        out |= bytes_below8(bytes_load8((const char *)span + i),
+                            bytes_minus8(bytes_load8(p + i), bytes_load8(from + i)));
+    return out == 0;
+}
+
+/* Bytes that are c if case is ignored, for a c that has the bit 0x20. It makes brackets equal to braces. */
+static inline uint32_t bytes_portable_folded16(const char *p, char c)
+{
+    return bytes_gather(bytes_equal8(bytes_load8(p) | BYTES_ALL(0x20), c)) |
+           bytes_gather(bytes_equal8(bytes_load8(p + 8) | BYTES_ALL(0x20), c)) << 8;
+}
+
 #if defined(__SSE2__)
 
 static inline __m128i bytes_load16(const char *p)
@@ -126,11 +156,28 @@ static inline uint32_t bytes_json16(const char *p)
     return (uint32_t)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), unprintable));
 }
 
+static inline bool bytes_within16(const char *p, const char *from, const uint8_t *span)
+{
+    __m128i v = _mm_sub_epi8(bytes_load16(p), bytes_load16(from));
+
+    v = _mm_subs_epu8(v, bytes_load16((const char *)span));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128())) == 0xffff;
+}
+
+static inline uint32_t bytes_folded16(const char *p, char c)
+{
+    __m128i v = _mm_or_si128(bytes_load16(p), _mm_set1_epi8(0x20));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
+}
+
 #else
 
 #define bytes_equal16 bytes_portable_equal16
 #define bytes_any_odd64 bytes_portable_any_odd64
 #define bytes_json16 bytes_portable_json16
+#define bytes_within16 bytes_portable_within16
+#define bytes_folded16 bytes_portable_folded16
 
 #endif
 
@@ -139,6 +186,29 @@ static inline uint64_t bytes_equal64(const char *p, char c)
 {
     return (uint64_t)bytes_equal16(p, c) | (uint64_t)bytes_equal16(p + 16, c) << 16 |
            (uint64_t)bytes_equal16(p + 32, c) << 32 | (uint64_t)bytes_equal16(p + 48, c) << 48;
+}
+
+/* bytes_folded16(), of 64. */
+static inline uint64_t bytes_folded64(const char *p, char c)
+{
+    return (uint64_t)bytes_folded16(p, c) | (uint64_t)bytes_folded16(p + 16, c) << 16 |
+           (uint64_t)bytes_folded16(p + 32, c) << 32 | (uint64_t)bytes_folded16(p + 48, c) << 48;
+}
+
+/* bytes_json16(), of 64. */
+static inline uint64_t bytes_json64(const char *p)
+{
+    return (uint64_t)bytes_json16(p) | (uint64_t)bytes_json16(p + 16) << 16 |
+           (uint64_t)bytes_json16(p + 32) << 32 | (uint64_t)bytes_json16(p + 48) << 48;
+}
+
+/* How many of the bits are set. */
+static inline unsigned bytes_count(uint64_t bits)
+{
+    bits -= bits >> 1 & BYTES_ALL(0x55);
+    bits = (bits & BYTES_ALL(0x33)) + (bits >> 2 & BYTES_ALL(0x33));
+    bits = (bits + (bits >> 4)) & BYTES_ALL(0x0f);
+    return (unsigned)(bits * BYTES_ALL(1) >> 56);
 }
 
 /* Length of the UTF-8 character at p, or 0 if there is none: cut short, overlong, a surrogate, beyond

@@ -1,12 +1,10 @@
 #include "vpcflowd/framing.h"
 
+#include "decode/bytes.h"
+
 #define KEYWORD_LEN 4    /* AUTH, DATA and PING alike */
 #define LENGTH_DIGITS 20 /* of 2^64 */
-
-/* What a byte does to a JSON text outside strings. */
-enum json_class { JSON_PLAIN, JSON_OPEN, JSON_CLOSE, JSON_QUOTE };
-static const unsigned char json_classes[256] = {
-    ['{'] = JSON_OPEN, ['['] = JSON_OPEN, ['}'] = JSON_CLOSE, [']'] = JSON_CLOSE, ['"'] = JSON_QUOTE};
+#define BLOCK 64         /* bytes of JSON looked at together */
 
 void framing_init(struct framing *f, size_t max_payload)
 {
@@ -201,62 +199,65 @@ static enum framing_event take_counted(struct framing *f, const char **p, const 
     return f->left == 0 ? FRAMING_PAYLOAD : FRAMING_MORE;
 }
 
-/* The first quote or backslash, or end. Eight bytes at a time: in a word XORed with the byte that is looked
- * for, a match is a zero byte, and only at or above a zero byte can the subtraction carry into a top bit. */
-static const char *string_stop(const char *p, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101U, tops = 0x8080808080808080U;
-
-    while (end - p >= 8) {
-        uint64_t word, quote, slash;
-
-        memcpy(&word, p, sizeof(word));
-        quote = word ^ ones * '"';
-        slash = word ^ ones * '\\';
-        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops)
-            break;
-        p += 8;
-    }
-    while (p < end && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
-
-static const char *scan_string(struct framing *f, const char *p, const char *end)
+/* One byte of JSON. Only nesting and strings matter here: whether it is JSON is for unwrap to say. */
+static void scan_byte(struct framing *f, char c)
 {
     if (f->escaped) {
         f->escaped = false;
-        return p + 1;
+    } else if (f->in_string) {
+        f->in_string = c != '"';
+        f->escaped = c == '\\';
+    } else if (c == '"') {
+        f->in_string = true;
+    } else if (c == '{' || c == '[') {
+        f->depth++;
+    } else if (c == '}' || c == ']') {
+        f->closed = --f->depth == 0;
     }
-    p = string_stop(p, end);
-    if (p == end)
-        return p;
-    if (*p == '"')
-        f->in_string = false;
-    else
-        f->escaped = true;
-    return p + 1;
 }
 
-/* Returns the place behind the bracket that closes the value, or end. Only nesting and strings matter here:
- * whether it is JSON is for unwrap to say. */
+/* Bit i: the number of bits set in 0 to i is odd. */
+static uint64_t parity_so_far(uint64_t bits)
+{
+    for (unsigned shift = 1; shift < 64; shift *= 2)
+        bits ^= bits << shift;
+    return bits;
+}
+
+/* BLOCK bytes together, if no backslash is among them and the value can't end in them. False: they are to be
+ * looked at one by one. */
+static bool scan_block(struct framing *f, const char *p)
+{
+    uint64_t in_string, opened, closed;
+    unsigned closed_count;
+
+    if (f->escaped || bytes_equal64(p, '\\') != 0)
+        return false;
+    in_string = parity_so_far(bytes_equal64(p, '"')) ^ (f->in_string ? UINT64_MAX : 0);
+    opened = bytes_folded64(p, '{') & ~in_string;
+    closed = bytes_folded64(p, '}') & ~in_string;
+    closed_count = bytes_count(closed);
+    if (f->depth <= closed_count)
+        return false;
+    f->depth = f->depth + bytes_count(opened) - closed_count;
+    f->in_string = in_string >> 63 != 0;
+    return true;
+}
+
+/* Returns the place behind the bracket that closes the value, or end. */
 static const char *scan_json(struct framing *f, const char *p, const char *end)
 {
     while (p < end) {
-        unsigned char c;
+        const char *stop = end - p < BLOCK ? end : p + BLOCK;
 
-        if (f->in_string) {
-            p = scan_string(f, p, end);
+        if (end - p >= BLOCK && scan_block(f, p)) {
+            p += BLOCK;
             continue;
         }
-        c = json_classes[(unsigned char)*p++];
-        if (c == JSON_QUOTE)
-            f->in_string = true;
-        else if (c == JSON_OPEN)
-            f->depth++;
-        else if (c == JSON_CLOSE && --f->depth == 0) {
-            f->closed = true;
-            break;
+        while (p < stop) {
+            scan_byte(f, *p++);
+            if (f->closed)
+                return p;
         }
     }
     return p;

@@ -6,12 +6,35 @@ typedef int inflate_isal_is_optional;
 
 #ifdef HAVE_ISAL
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 #include <isa-l.h>
 #include <stdlib.h>
 
 #include "decode/inflate_backend.h"
 
 #define CHUNK_MAX (1U << 30) /* its lengths are 32 bits */
+
+/* ISA-L's AVX code returns with the upper halves of the vector registers in use. Code compiled for SSE then
+ * waits for them at every instruction: unwrap and record take nearly twice as long, until they are cleared.
+ */
+#ifdef __x86_64__
+__attribute__((target("avx"))) static void zero_upper(void)
+{
+    _mm256_zeroupper();
+}
+
+static void clear_registers(void)
+{
+    if (__builtin_cpu_supports("avx"))
+        zero_upper();
+}
+#else
+static void clear_registers(void)
+{
+}
+#endif
 
 static void *isal_open(void)
 {
@@ -73,6 +96,7 @@ static enum inflate_result isal_run(void *lib, struct inflate_io *io)
     s->next_out = (uint8_t *)io->out;
     s->avail_out = room;
     rc = isal_inflate(s);
+    clear_registers();
     io->in += in_len - s->avail_in;
     io->in_len -= in_len - s->avail_in;
     io->out += room - s->avail_out;
@@ -90,12 +114,16 @@ static enum inflate_result isal_run(void *lib, struct inflate_io *io)
 
 static uint32_t isal_crc32(uint32_t crc, const char *bytes, size_t n)
 {
-    return crc32_gzip_refl(crc, (const unsigned char *)bytes, n);
+    crc = crc32_gzip_refl(crc, (const unsigned char *)bytes, n);
+    clear_registers();
+    return crc;
 }
 
 static uint32_t isal_adler(uint32_t adler, const char *bytes, size_t n)
 {
-    return isal_adler32(adler, (const unsigned char *)bytes, n);
+    adler = isal_adler32(adler, (const unsigned char *)bytes, n);
+    clear_registers();
+    return adler;
 }
 
 const struct inflate_ops inflate_isal_ops = {

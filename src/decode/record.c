@@ -6,7 +6,8 @@
 
 #include "decode/values.h"
 
-#define QUOTE_MAX 40 /* bytes of a bad value that a reason quotes */
+#define QUOTE_MAX 40                                    /* bytes of a bad value that a reason quotes */
+#define TAG_WRITTEN_MAX ((size_t)3 * RECORD_STRING_MAX) /* of a tag before it is decoded */
 #define SECONDS_DIGITS_MAX 12
 #define TIME_DIGITS_MAX 18
 #define LINE_MAX_BYTES ((size_t)1 << 30)
@@ -142,12 +143,12 @@ static bool is_absent(struct slice word)
 }
 
 /* What is wrong with a text value; NULL if nothing. */
-static const char *string_fault(struct slice word)
+static const char *string_fault(struct slice word, size_t limit)
 {
     const char *p = word.ptr, *end = word.ptr + word.len;
     size_t n;
 
-    if (word.len > RECORD_STRING_MAX)
+    if (word.len > limit)
         return "is too long";
     for (; p < end; p += n) {
         n = bytes_utf8(p, end);
@@ -162,7 +163,8 @@ static const char *string_fault(struct slice word)
 static inline bool put_string(const struct words *w, struct slice word, struct slice *ret)
 {
     *ret = word;
-    return word.len <= RECORD_STRING_MAX && !is_absent(word) && (!w->odd || string_fault(word) == NULL);
+    return word.len <= RECORD_STRING_MAX && !is_absent(word) &&
+           (!w->odd || string_fault(word, RECORD_STRING_MAX) == NULL);
 }
 
 static inline bool put_number(const struct words *w, struct slice word, uint64_t limit, uint64_t *ret)
@@ -259,9 +261,11 @@ static const char *quote(struct slice word, char ret[QUOTE_MAX + 4])
 {
     size_t n = word.len < QUOTE_MAX ? word.len : QUOTE_MAX;
 
+    memcpy(ret, word.ptr, n);
     for (size_t i = 0; i < n; i++)
-        ret[i] = word.ptr[i] >= 0x20 && word.ptr[i] < 0x7f ? word.ptr[i] : '?';
-    strcpy(ret + n, word.len > n ? "..." : "");
+        if (ret[i] < 0x20 || ret[i] >= 0x7f)
+            ret[i] = '?';
+    memcpy(ret + n, word.len > n ? "..." : "\0\0\0", 4);
     return ret;
 }
 
@@ -294,7 +298,7 @@ static enum record_result reject_value(const struct field_info *field, struct sl
         fault = "is neither ingress nor egress";
         break;
     case KIND_STR:
-        fault = string_fault(word);
+        fault = string_fault(word, RECORD_STRING_MAX);
         break;
     }
     error_set(ret_why, ERROR_MALFORMED, "%s: \"%s\" %s", field->name, quote(word, quoted), fault);
@@ -331,11 +335,44 @@ static enum record_result judge(const struct format *format, const struct flow *
     return RECORD_REJECTED;
 }
 
+/* A tag that is too long as it is written, but not once it is decoded. */
+static bool put_long_tag(struct slice word, unsigned id, struct flow *flow)
+{
+    char decoded[RECORD_STRING_MAX];
+
+    if (!field_table[id].encoded || word.len <= RECORD_STRING_MAX ||
+        string_fault(word, TAG_WRITTEN_MAX) != NULL || value_percent(word, decoded, sizeof(decoded)) == 0)
+        return false;
+    *(struct slice *)(void *)((char *)flow + field_table[id].offset) = word;
+    return true;
+}
+
+static void decode_tags(const struct format *format, struct flow *flow)
+{
+    char decoded[RECORD_STRING_MAX];
+
+    for (unsigned i = 0; i < format->count; i++) {
+        unsigned id = format->field[i];
+        struct slice *tag;
+        size_t len;
+
+        if (id == FIELD_UNKNOWN || !field_table[id].encoded || !field_set_has(&flow->present, id))
+            continue;
+        tag = (struct slice *)(void *)((char *)flow + field_table[id].offset);
+        len = value_percent(*tag, decoded, sizeof(decoded));
+        if (len == 0)
+            continue;
+        memcpy((char *)(uintptr_t)tag->ptr, decoded, len);
+        tag->len = len;
+    }
+}
+
 /* Any format. Goes on behind a bad value, since the status may stand anywhere and excuses it. */
 static enum record_result parse_any(const struct format *format, const struct words *w, struct flow *flow,
                                     struct error *ret_why)
 {
     unsigned bad = FORMAT_FIELDS_MAX;
+    enum record_result result;
 
     flow->present = format->has;
     flow->times_in_ms = false;
@@ -343,8 +380,10 @@ static enum record_result parse_any(const struct format *format, const struct wo
         unsigned id = format->field[i];
         struct slice word = any_word_at(w, i);
 
-        if (id == FIELD_UNKNOWN || put(w, word, field_table[id].kind, field_table[id].limit, flow,
-                                       (char *)flow + field_table[id].offset))
+        if (id == FIELD_UNKNOWN ||
+            put(w, word, field_table[id].kind, field_table[id].limit, flow,
+                (char *)flow + field_table[id].offset) ||
+            put_long_tag(word, id, flow))
             continue;
         flow->present.bits[id >> 6] &= ~(UINT64_C(1) << (id & 63));
         if (bad == FORMAT_FIELDS_MAX && !is_absent(word))
@@ -354,7 +393,10 @@ static enum record_result parse_any(const struct format *format, const struct wo
         return RECORD_SKIPPED;
     if (bad != FORMAT_FIELDS_MAX)
         return reject_value(&field_table[format->field[bad]], any_word_at(w, bad), ret_why);
-    return judge(format, flow, ret_why);
+    result = judge(format, flow, ret_why);
+    if (result == RECORD_FLOW && format->has_tags)
+        decode_tags(format, flow);
+    return result;
 }
 
 /* The short cut for lines of version 2's default format that have every value: false for all others, whatever
@@ -362,6 +404,7 @@ static enum record_result parse_any(const struct format *format, const struct wo
 _Static_assert(FIELD_VERSION == 0 && FIELD_LOG_STATUS == 13,
                "version 2's fields come first in flow_fields.def");
 
+/* NOLINTNEXTLINE(readability-function-size): a row of the table is a line, most of them left out */
 static bool parse_default_v2(const struct words *w, struct flow *flow)
 {
     bool good = true;
@@ -385,7 +428,7 @@ enum record_result record_parse(const struct format *format, struct slice line, 
         return RECORD_REJECTED;
     }
     split(trim(line), &w);
-    if (w.count != format->count)
+    if (w.count != format->count && (w.count < format->count || !format->lenient))
         return reject_count(w.count, format->count, ret_why);
     if (format->is_default_v2 && !w.runs && parse_default_v2(&w, flow)) {
         flow->present = format->has;

@@ -2,10 +2,13 @@
 
 #include <stdio.h>
 
+#include "decode/guess.h"
 #include "decode/json.h"
 #include "decode/values.h"
 
 #define WHAT_MAX 64 /* bytes of an unknown value that the sink is shown */
+#define LEARN_TRIES                                                                                          \
+    8 /* events read key by key, one after another, until none like them is guessed any more */
 
 /* Keys of a top-level object that mean something to us. The first four describe the events. */
 enum key {
@@ -26,6 +29,8 @@ struct unwrapper {
     struct json j;
     const struct unwrap_sink *sink;
     bool bare; /* the sink's current document is the empty one */
+    bool guessing;
+    struct guess guess;
 };
 
 /* A top-level object while it is read. */
@@ -191,15 +196,35 @@ static int event(struct unwrapper *u)
     return text.ptr == NULL ? unknown(u, from) : message(u, text, escaped, timestamp);
 }
 
+/* An event that can't be guessed may be one to learn from: `tries` says if it is worth it. */
+static int next_event(struct unwrapper *u, unsigned *tries)
+{
+    struct json *j = &u->j;
+    struct guessed_event guessed;
+
+    if (guess_event(&u->guess, j->start, j->p, j->end, &guessed)) {
+        *tries = LEARN_TRIES;
+        j->p = guessed.after;
+        return line(u, guessed.message, guessed.timestamp);
+    }
+    if (*tries > 0) {
+        guess_learn(&u->guess, j->p, j->end);
+        --*tries;
+    }
+    return event(u);
+}
+
 static int events(struct unwrapper *u, const struct document *doc)
 {
+    unsigned tries = u->guessing ? LEARN_TRIES : 0;
     int rc;
 
     u->bare = false;
     if (u->sink->document(u->sink->ctx, doc, u->j.err) != 0 || json_enter(&u->j) != 0)
         return -1;
+    u->guess.len = 0; /* events of another array might stand less deep than is too deep here */
     while ((rc = json_item(&u->j)) == 1)
-        if (event(u) != 0)
+        if (next_event(u, &tries) != 0)
             return -1;
     return rc;
 }
@@ -443,22 +468,36 @@ static int plain_lines(struct unwrapper *u)
     return 0;
 }
 
-int unwrap(char *text, size_t len, const struct unwrap_sink *sink, struct error *ret_err)
+static int unwrap_all(struct unwrapper *u, char *text, size_t len)
 {
-    struct unwrapper u = {.j = {.start = text, .p = text, .err = ret_err}, .sink = sink};
     char *first_line;
 
     if (len == 0)
         return 0;
-    u.j.end = text + len;
+    u->j.start = u->j.p = text;
+    u->j.end = text + len;
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        u.j.p += 3;
-    first_line = u.j.p;
-    json_space(&u.j);
-    if (u.j.p == u.j.end)
+        u->j.p += 3;
+    first_line = u->j.p;
+    json_space(&u->j);
+    if (u->j.p == u->j.end)
         return 0;
-    if (*u.j.p == '{' || *u.j.p == '[')
-        return values(&u);
-    u.j.p = first_line;
-    return plain_lines(&u);
+    if (*u->j.p == '{' || *u->j.p == '[')
+        return values(u);
+    u->j.p = first_line;
+    return plain_lines(u);
+}
+
+int unwrap(char *text, size_t len, const struct unwrap_sink *sink, struct error *ret_err)
+{
+    struct unwrapper u = {.j = {.err = ret_err}, .sink = sink, .guessing = true};
+
+    return unwrap_all(&u, text, len);
+}
+
+int unwrap_unguessed(char *text, size_t len, const struct unwrap_sink *sink, struct error *ret_err)
+{
+    struct unwrapper u = {.j = {.err = ret_err}, .sink = sink};
+
+    return unwrap_all(&u, text, len);
 }

@@ -136,3 +136,42 @@ bool value_addr_slow(struct slice text, struct flow_addr *ret)
     }
     return true;
 }
+
+static bool is_utf8(const char *p, const char *end)
+{
+    while (p < end) {
+        size_t n = bytes_utf8(p, end);
+
+        if (n == 0)
+            return false;
+        p += n;
+    }
+    return true;
+}
+
+size_t value_percent(struct slice text, char *to, size_t room)
+{
+    size_t i = 0, n = 0;
+    bool decoded = false;
+
+    if (memchr(text.ptr, '%', text.len) == NULL)
+        return 0;
+    while (i < text.len) {
+        int high = -1, low = -1;
+
+        if (n == room)
+            return 0;
+        if (text.ptr[i] == '%' && text.len - i > 2) {
+            high = hex_value(text.ptr[i + 1]);
+            low = hex_value(text.ptr[i + 2]);
+        }
+        if (high < 0 || low < 0 || (high | low) == 0) {
+            to[n++] = text.ptr[i++];
+            continue;
+        }
+        to[n++] = (char)(high << 4 | low);
+        i += 3;
+        decoded = true;
+    }
+    return decoded && is_utf8(to, to + n) ? n : 0;
+}

@@ -19,6 +19,9 @@ bool value_number_slow(struct slice text, uint64_t *ret);
 bool value_ipv4(struct slice text, uint32_t *ret);
 bool value_ipv6(struct slice text, uint8_t ret[16]);
 bool value_addr_slow(struct slice text, struct flow_addr *ret);
+/* Percent-decode to `to`: the bytes written, or 0 if the text stays as it is, because there is nothing to
+ * decode, or the result would not be UTF-8, or not fit into `room`. */
+size_t value_percent(struct slice text, char *to, size_t room);
 
 /* The number in the last `len` (1 to 16) of the 16 bytes before `end`. False if one of them is no digit; *ret
  * is set in any case. */
@@ -129,7 +132,7 @@ static inline bool value_quad(const char *const end[4], const uint32_t len[4], u
 }
 #endif
 
-/* 7 to 15 bytes with at least 18 to read before their end. */
+/* 7 to 15 bytes with at least 19 to read before their end: the first dot may be the first of 15. */
 static inline bool value_ipv4_fast(struct slice text, uint32_t *ret)
 {
     const char *base = text.ptr + text.len - 16;
@@ -151,7 +154,7 @@ static inline bool value_ipv4_fast(struct slice text, uint32_t *ret)
  * writes it, without a zone. */
 static inline bool value_addr(const char *floor, struct slice text, struct flow_addr *ret)
 {
-    if (text.len - 7 < 9 && text.ptr + text.len - floor >= 18 && value_ipv4_fast(text, &ret->v4)) {
+    if (text.len - 7 < 9 && text.ptr + text.len - floor >= 19 && value_ipv4_fast(text, &ret->v4)) {
         ret->family = 4;
         return true;
     }

@@ -68,8 +68,8 @@ static void tell_collision(struct exporter_set *set, const struct messages *ms,
 {
     const struct interfaces *known = &set->vpcs[note->vpc].interfaces;
     const struct interface_note *old = interfaces_find(known, note->index);
-    struct slice name = note_value(ms, note, FIELD_INTERFACE_ID);
-    struct slice old_name = note_value(&known->known, old, FIELD_INTERFACE_ID);
+    struct slice name = note_name(ms, note);
+    struct slice old_name = note_name(&known->known, old);
 
     metrics.interface_collisions++;
     log_limited(

@@ -1,64 +1,51 @@
-/* encoder: flows → IPFIX messages, by libfixbuf.
+/* encoder: flows → IPFIX messages.
  *
- * A lane is a message being written: records of one VPC, one profile and one template, so that a message has
- * one Data Set and records of one template stand in a row whatever order they come in. Lanes are made when
- * first needed; when all are taken, the one that has waited longest is finished and used again.
+ * Records of one VPC, one profile and one template go to one lane (lane.h), so that a message has one Data
+ * Set and records of one template stand in a row whatever order they come in. Lanes are bound when first
+ * needed; when all are taken, the one that has waited longest is finished and used again.
  *
- * What is done for each record: derive its key, see that it is the last record's, append.
+ * A kind is what decides a record's lanes: its VPC, the fields that have a value, and its shape. What is done
+ * for each record: find its kind, which is most often the last record's or one that this payload has had
+ * before, and append.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
-#include "registry.h"
+#include "export/lane.h"
+#include "export/notes.h"
+#include "export/registry.h"
 #include "vpcflowd/output.h"
 
-#define LANES 16 /* some 70 kB each, that is libfixbuf's buffer */
+#define LANES 32 /* message_size bytes each, once they are used */
+#define KINDS 64 /* direct-mapped: one that is pushed out is looked up anew */
 #define KNOWN_SLOTS                                                                                          \
     4096 /* templates this worker has met: a hash table that is never more than a quarter full */
-#define NOTE_SLOTS 256 /* interfaces noted in this payload: direct-mapped, so a repeat is possible */
+#define SHAPE_APART (1u << 14) /* the record says other things of its interface than the note does */
 
 _Static_assert(KNOWN_SLOTS >= 4 * TEMPLATES_MAX, "a probe must end");
-_Static_assert(offsetof(struct slice, len) == offsetof(fbVarfield_t, len) &&
-                   offsetof(struct slice, ptr) == offsetof(fbVarfield_t, buf) &&
-                   sizeof(((struct slice *)0)->len) == sizeof(((fbVarfield_t *)0)->len) &&
-                   sizeof(struct slice) == sizeof(fbVarfield_t),
-               "a slice is what libfixbuf takes for text");
+_Static_assert(LANES > FIELDS_PROFILES, "one record's lanes are never used again for each other");
 
-struct lane {
-    struct writer writer;
-    const struct template_entry *entry; /* that the writer is made for */
-    uint32_t vpc;                       /* of the open message */
-    uint64_t used;                      /* the encoder's clock when it was last looked up */
-};
-
-struct note_slot {
-    uint64_t payload;
+struct kind {
+    uint64_t epoch; /* that it was found in: the encoder's, or it is void */
     uint32_t vpc;
-    uint32_t index;
-    struct field_set has;
+    uint32_t shape;
+    struct field_set present;
+    /* The record's lanes, NULL where no collector of the VPC takes the profile, and what they were bound to.
+     */
+    struct lane *lane[FIELDS_PROFILES];
+    const struct template_entry *entry[FIELDS_PROFILES];
 };
 
 struct encoder {
     struct output base;
     struct template_registry *registry;
-    unsigned char *message;            /* where writers put a finished message */
-    struct field_set interface_fields; /* CARRIAGE_KEY and CARRIAGE_INTERFACE */
-    uint64_t clock;
-    uint64_t payload; /* counts payloads */
+    struct notes notes; /* of the payload's interfaces */
+    uint64_t clock;     /* counts changes of kind */
 
-    /* The last record: the next one is most often of its kind. */
-    const struct conf *conf; /* NULL: nothing is known, look everything up */
-    uint32_t vpc;
-    uint32_t shape;
-    struct field_set present;
-    bool uses[FIELDS_PROFILES]; /* which profiles the VPC's collectors take */
-    struct lane *last[FIELDS_PROFILES];
-
-    uint32_t noted_index; /* the interface last noted; 0: none */
-    uint32_t noted_vpc;
-    struct field_set noted_present;
-    struct note_slot notes[NOTE_SLOTS];
+    const struct conf *conf; /* of this epoch */
+    uint64_t epoch;          /* counts payloads, and changes of conf: kinds are known for one */
+    struct kind *kind;       /* the last record's; void or not, never NULL */
+    struct kind kinds[KINDS];
 
     struct lane lanes[LANES];
     const struct template_entry *known[KNOWN_SLOTS];
@@ -100,25 +87,25 @@ static void set_remove(struct field_set *s, unsigned id)
     s->bits[id >> 6] &= ~(UINT64_C(1) << (id & 63));
 }
 
-/* `standard` leaves what belongs to the interface to its options record; a record without an interface has
- * none, so there everything stays. */
-static struct template_key make_key(const struct encoder *e, enum conf_fields profile)
+/* `standard` leaves what belongs to the interface to its options record. Where that does not say what the
+ * record says, or where there is no interface, everything stays. */
+static struct template_key make_key(const struct encoder *e, const struct kind *k, enum conf_fields profile)
 {
-    struct template_key key = {.fields = e->present,
+    struct template_key key = {.fields = k->present,
                                .profile = (uint8_t)profile,
-                               .src_family = e->shape & 7,
-                               .dst_family = e->shape >> 3 & 7,
-                               .pkt_src_family = e->shape >> 6 & 7,
-                               .pkt_dst_family = e->shape >> 9 & 7,
-                               .interface_sides = e->shape >> 12 & 3};
+                               .src_family = k->shape & 7,
+                               .dst_family = k->shape >> 3 & 7,
+                               .pkt_src_family = k->shape >> 6 & 7,
+                               .pkt_dst_family = k->shape >> 9 & 7,
+                               .interface_sides = k->shape >> 12 & 3};
 
     if (key.pkt_src_family == 0)
         set_remove(&key.fields, FIELD_PKT_SRCADDR);
     if (key.pkt_dst_family == 0)
         set_remove(&key.fields, FIELD_PKT_DSTADDR);
-    if (profile == FIELDS_STANDARD && key.interface_sides != 0)
+    if (profile == FIELDS_STANDARD && key.interface_sides != 0 && (k->shape & SHAPE_APART) == 0)
         for (unsigned i = 0; i < 2; i++)
-            key.fields.bits[i] &= ~e->interface_fields.bits[i];
+            key.fields.bits[i] &= ~e->notes.fields.bits[i];
     return key;
 }
 
@@ -133,11 +120,11 @@ static uint32_t key_hash(const struct template_key *key, uint32_t shape)
 
 /* The template for a key: this worker's memory first, so that the registry's mutex is taken once a template.
  */
-static const struct template_entry *find_template(struct encoder *e, enum conf_fields profile,
-                                                  struct error *ret_why)
+static const struct template_entry *find_template(struct encoder *e, const struct kind *k,
+                                                  enum conf_fields profile, struct error *ret_why)
 {
-    struct template_key key = make_key(e, profile);
-    uint32_t slot = key_hash(&key, e->shape);
+    struct template_key key = make_key(e, k, profile);
+    uint32_t slot = key_hash(&key, k->shape & ~SHAPE_APART);
 
     for (;; slot++) {
         const struct template_entry **known = &e->known[slot % KNOWN_SLOTS];
@@ -151,37 +138,28 @@ static const struct template_entry *find_template(struct encoder *e, enum conf_f
 }
 
 /* Finish a lane's message and put it with the others. */
-static int emit(struct encoder *e, struct lane *lane, struct messages *out, struct error *ret_why)
+static int emit(struct lane *lane, struct messages *out, struct error *ret_why)
 {
-    struct message m = {.records = lane->writer.records,
-                        .vpc = lane->vpc,
-                        .profile = lane->entry->key.profile,
-                        .templates = lane->entry->index + 1};
-
-    m.length = writer_emit(&lane->writer);
-    if (m.length != 0 && messages_add(out, e->message, &m) != 0)
+    if (lane_finish(lane, out) != 0)
         return error_set(ret_why, ERROR_NO_MEMORY, "messages of one payload");
     return 0;
 }
 
-/* The lane that has the template (and no other VPC's message in it); else one that is free; else, of those
- * that are taken, the one that has waited longest. */
-static struct lane *choose_lane(struct encoder *e, const struct template_entry *entry, uint32_t vpc)
+/* The lane that is bound to the template and the VPC; else one that is free; else, of those that are taken,
+ * the one that has waited longest. */
+static struct lane *choose_lane(struct encoder *e, const struct kind *k, const struct template_entry *entry)
 {
     struct lane *best = NULL;
     unsigned best_rank = 0;
 
     for (unsigned i = 0; i < LANES; i++) {
         struct lane *lane = &e->lanes[i];
-        bool open = lane->writer.open;
-        unsigned rank = open ? 1 : lane->entry == NULL ? 3 : 2;
+        unsigned rank = lane->length != 0 ? 1 : lane->entry != NULL ? 2 : 3;
 
-        if (lane->entry == entry && open && lane->vpc == vpc)
+        if (lane->entry == entry && lane->vpc == k->vpc)
             return lane;
-        if (lane == e->last[FIELDS_STANDARD] || lane == e->last[FIELDS_FULL])
-            continue; /* this record's, in the other profile: not open yet, but not free */
-        if (lane->entry == entry && !open)
-            rank = 4;
+        if (lane == k->lane[FIELDS_STANDARD] || lane == k->lane[FIELDS_FULL])
+            continue; /* this record's, in the other profile */
         if (best == NULL || rank > best_rank || (rank == best_rank && lane->used < best->used)) {
             best = lane;
             best_rank = rank;
@@ -190,110 +168,98 @@ static struct lane *choose_lane(struct encoder *e, const struct template_entry *
     return best;
 }
 
-static int rebuild(struct encoder *e, struct lane *lane, const struct template_entry *entry,
-                   struct error *ret_why)
+static int find_lane(struct encoder *e, struct kind *k, enum conf_fields profile, struct messages *out,
+                     struct error *ret_why)
 {
-    writer_close(&lane->writer);
-    lane->entry = NULL;
-    if (writer_open(&lane->writer, registry_model(e->registry), entry->impl, 1, e->message, ret_why) != 0)
-        return -1;
-    if (writer_select(&lane->writer, entry->id, ret_why) != WRITER_OK) {
-        writer_close(&lane->writer);
-        return -1;
-    }
-    lane->entry = entry;
-    return 0;
-}
-
-static struct lane *find_lane(struct encoder *e, enum conf_fields profile, struct messages *out,
-                              struct error *ret_why)
-{
-    const struct template_entry *entry = find_template(e, profile, ret_why);
+    const struct template_entry *entry = find_template(e, k, profile, ret_why);
     struct lane *lane;
 
     if (entry == NULL)
-        return NULL;
-    lane = choose_lane(e, entry, e->vpc);
-    if (lane->writer.open && (lane->entry != entry || lane->vpc != e->vpc) &&
-        emit(e, lane, out, ret_why) != 0)
-        return NULL;
-    if (lane->entry != entry && rebuild(e, lane, entry, ret_why) != 0)
-        return NULL;
-    lane->vpc = e->vpc;
-    lane->used = ++e->clock;
-    return lane;
-}
-
-static void find_profiles(struct encoder *e, const struct conf *conf, uint32_t vpc)
-{
-    const struct conf_vpc *v = &conf->vpcs[vpc];
-
-    memset(e->uses, 0, sizeof(e->uses));
-    for (size_t i = 0; i < v->collector_count; i++)
-        e->uses[conf->collectors[v->collectors[i]].fields] = true;
-}
-
-/* A record that is not of the last one's kind: find its lanes. */
-static int change_kind(struct encoder *e, const struct conf *conf, uint32_t vpc, const struct flow *flow,
-                       uint32_t shape, struct messages *out, struct error *ret_why)
-{
-    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
-        if (e->last[p] != NULL)
-            e->last[p]->used = ++e->clock;
-    if (e->conf != conf || e->vpc != vpc)
-        find_profiles(e, conf, vpc);
-    e->conf = NULL; /* until all lanes are found */
-    e->vpc = vpc;
-    e->shape = shape;
-    e->present = flow->present;
-    memset(e->last, 0, sizeof(e->last));
-    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
-        if (e->uses[p] && (e->last[p] = find_lane(e, (enum conf_fields)p, out, ret_why)) == NULL)
+        return -1;
+    lane = choose_lane(e, k, entry);
+    if (lane->entry != entry || lane->vpc != k->vpc) {
+        if (emit(lane, out, ret_why) != 0)
             return -1;
-    e->conf = conf;
-    return 0;
-}
-
-static int append(struct encoder *e, struct lane *lane, const struct flow *flow, struct messages *out,
-                  struct error *ret_why)
-{
-    enum writer_result result = writer_append(&lane->writer, flow, sizeof(*flow), ret_why);
-
-    if (result == WRITER_FULL && lane->writer.records != 0) {
-        if (emit(e, lane, out, ret_why) != 0)
-            return -1;
-        result = writer_append(&lane->writer, flow, sizeof(*flow), ret_why);
+        if (lane_bind(lane, entry, k->vpc, registry_model(e->registry)->message_size) != 0)
+            return error_set(ret_why, ERROR_NO_MEMORY, "an IPFIX message");
     }
-    if (result == WRITER_OK)
-        return 0;
-    if (lane->writer.records == 0)
-        writer_drop(&lane->writer);
-    if (result == WRITER_FULL)
-        error_set(ret_why, ERROR_MALFORMED, "record is larger than message_size (%u bytes)",
-                  (unsigned)registry_model(e->registry)->message_size);
-    return -1;
+    k->lane[profile] = lane;
+    k->entry[profile] = entry;
+    return 0;
 }
 
-/* Tell the exporters which interface this is, once a payload or so. */
-static int note_interface(struct encoder *e, const struct flow *flow, uint32_t vpc, uint32_t index,
-                          struct messages *out, struct error *ret_why)
-{
-    struct field_set has;
-    struct note_slot *slot;
+/* ---- kinds ---- */
 
-    e->noted_index = index;
-    e->noted_vpc = vpc;
-    e->noted_present = flow->present;
-    for (unsigned i = 0; i < 2; i++)
-        has.bits[i] = flow->present.bits[i] & e->interface_fields.bits[i];
-    slot = &e->notes[(index ^ vpc * 31 ^ (uint32_t)(has.bits[0] ^ has.bits[1])) % NOTE_SLOTS];
-    if (slot->payload == e->payload && slot->index == index && slot->vpc == vpc &&
-        field_set_eq(&slot->has, &has))
-        return 0;
-    if (messages_add_note(out, flow, vpc, index) != 0)
-        return error_set(ret_why, ERROR_NO_MEMORY, "interfaces of one payload");
-    *slot = (struct note_slot){.payload = e->payload, .vpc = vpc, .index = index, .has = has};
+static bool kind_is(const struct encoder *e, const struct kind *k, uint32_t vpc, uint32_t shape,
+                    const struct field_set *present)
+{
+    return k->shape == shape && field_set_eq(&k->present, present) && k->vpc == vpc && k->epoch == e->epoch;
+}
+
+static struct kind *kind_slot(struct encoder *e, uint32_t vpc, uint32_t shape,
+                              const struct field_set *present)
+{
+    uint64_t h = present->bits[0] ^ present->bits[1] * UINT64_C(0xbf58476d1ce4e5b9);
+
+    h = (h ^ ((uint64_t)vpc << 32 | shape)) * UINT64_C(0x9e3779b97f4a7c15);
+    return &e->kinds[(h >> 32) % KINDS];
+}
+
+/* Its lanes have not been used again for records of other kinds. */
+static bool kind_has_lanes(const struct kind *k)
+{
+    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
+        if (k->lane[p] != NULL && (k->lane[p]->entry != k->entry[p] || k->lane[p]->vpc != k->vpc))
+            return false;
+    return true;
+}
+
+static int find_lanes(struct encoder *e, struct kind *k, struct messages *out, struct error *ret_why)
+{
+    const struct conf_vpc *v = &e->conf->vpcs[k->vpc];
+
+    memset(k->lane, 0, sizeof(k->lane));
+    for (size_t i = 0; i < v->collector_count; i++) {
+        enum conf_fields profile = e->conf->collectors[v->collectors[i]].fields;
+
+        if (k->lane[profile] == NULL && find_lane(e, k, profile, out, ret_why) != 0)
+            return -1;
+    }
     return 0;
+}
+
+/* A record that is not of the last one's kind: find it in the payload's, or make it. */
+static int change_kind(struct encoder *e, uint32_t vpc, uint32_t shape, const struct field_set *present,
+                       struct messages *out, struct error *ret_why)
+{
+    struct kind *k = kind_slot(e, vpc, shape, present);
+
+    e->kind = k;
+    if (!kind_is(e, k, vpc, shape, present) || !kind_has_lanes(k)) {
+        *k = (struct kind){.vpc = vpc, .shape = shape, .present = *present};
+        if (find_lanes(e, k, out, ret_why) != 0)
+            return -1;
+        k->epoch = e->epoch;
+    }
+    e->clock++;
+    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
+        if (k->lane[p] != NULL)
+            k->lane[p]->used = e->clock;
+    return 0;
+}
+
+static int append(struct lane *lane, const struct flow *flow, struct messages *out, struct error *ret_why)
+{
+    if (lane_append(lane, flow) == 0)
+        return 0;
+    if (lane->length != 0) {
+        if (emit(lane, out, ret_why) != 0)
+            return -1;
+        if (lane_append(lane, flow) == 0)
+            return 0;
+    }
+    return error_set(ret_why, ERROR_MALFORMED, "record is larger than message_size (%u bytes)",
+                     (unsigned)lane->size);
 }
 
 static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc, const struct flow *flow,
@@ -302,17 +268,22 @@ static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc,
     struct encoder *e = (struct encoder *)o;
     uint32_t shape = flow_shape(flow);
     uint32_t index = flow->ingress_interface != 0 ? flow->ingress_interface : flow->egress_interface;
+    bool apart = false;
 
-    if (e->conf != conf || e->vpc != vpc || e->shape != shape || !field_set_eq(&e->present, &flow->present))
-        if (change_kind(e, conf, vpc, flow, shape, out, ret_why) != 0)
-            return -1;
-    if (index != 0 &&
-        (e->noted_index != index || e->noted_vpc != vpc || !field_set_eq(&e->noted_present, &flow->present)))
-        if (note_interface(e, flow, vpc, index, out, ret_why) != 0)
-            return -1;
+    if (index != 0 && notes_tell(&e->notes, flow, vpc, index, out, &apart) != 0)
+        return error_set(ret_why, ERROR_NO_MEMORY, "interfaces of one payload");
+    if (apart)
+        shape |= SHAPE_APART;
+    if (e->conf != conf) {
+        e->conf = conf;
+        e->epoch++;
+    }
+    if (!kind_is(e, e->kind, vpc, shape, &flow->present) &&
+        change_kind(e, vpc, shape, &flow->present, out, ret_why) != 0)
+        return -1;
     /* Largest first: a record that fits no message of `full` is rejected before anything of it is written. */
     for (unsigned p = FIELDS_PROFILES; p-- > 0;)
-        if (e->last[p] != NULL && append(e, e->last[p], flow, out, ret_why) != 0)
+        if (e->kind->lane[p] != NULL && append(e->kind->lane[p], flow, out, ret_why) != 0)
             return -1;
     return 0;
 }
@@ -321,9 +292,8 @@ static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc,
 static void forget(struct encoder *e)
 {
     e->conf = NULL;
-    memset(e->last, 0, sizeof(e->last));
-    e->noted_index = 0;
-    e->payload++;
+    e->epoch++;
+    notes_next(&e->notes);
 }
 
 static int encoder_finish(struct output *o, struct messages *out, struct error *ret_why)
@@ -331,7 +301,7 @@ static int encoder_finish(struct output *o, struct messages *out, struct error *
     struct encoder *e = (struct encoder *)o;
 
     for (unsigned i = 0; i < LANES; i++)
-        if (e->lanes[i].writer.open && emit(e, &e->lanes[i], out, ret_why) != 0)
+        if (emit(&e->lanes[i], out, ret_why) != 0)
             return -1;
     forget(e);
     return 0;
@@ -342,7 +312,7 @@ static void encoder_discard(struct output *o)
     struct encoder *e = (struct encoder *)o;
 
     for (unsigned i = 0; i < LANES; i++)
-        writer_drop(&e->lanes[i].writer);
+        lane_drop(&e->lanes[i]);
     forget(e);
 }
 
@@ -353,8 +323,8 @@ static void encoder_free(struct output *o)
     if (e == NULL)
         return;
     for (unsigned i = 0; i < LANES; i++)
-        writer_close(&e->lanes[i].writer);
-    free(e->message);
+        lane_free(&e->lanes[i]);
+    notes_free(&e->notes);
     free(e);
 }
 
@@ -367,16 +337,14 @@ struct output *output_ipfix_new(struct template_registry *registry, const struct
     (void)conf; /* message_size is the registry's: templates must fit it too */
     if (e == NULL)
         return NULL;
-    e->message = malloc(registry_model(registry)->message_size);
-    if (e->message == NULL) {
+    e->base.ops = &encoder_ops;
+    e->base.takes_directions = true;
+    e->registry = registry;
+    e->epoch = 1;
+    e->kind = e->kinds;
+    if (notes_init(&e->notes) != 0) {
         free(e);
         return NULL;
     }
-    e->base.ops = &encoder_ops;
-    e->registry = registry;
-    e->payload = 1;
-    for (unsigned i = 0; i < FIELD_COUNT; i++)
-        if (field_table[i].carriage != CARRIAGE_FLOW)
-            field_set_add(&e->interface_fields, i);
     return &e->base;
 }

@@ -15,11 +15,8 @@
 void volley_init(struct volley *v)
 {
     memset(v, 0, sizeof(*v));
-    for (unsigned i = 0; i < VOLLEY_MAX; i++) {
+    for (unsigned i = 0; i < VOLLEY_MAX; i++)
         v->piece[i][0] = (struct iovec){v->header[i], IPFIX_HEADER_SIZE};
-        v->mmsg[i].msg_hdr.msg_iov = v->piece[i];
-        v->mmsg[i].msg_hdr.msg_iovlen = 2;
-    }
 }
 
 void shipment_put(struct shipment *s)

@@ -153,13 +153,15 @@ static struct slice take_value(const char **text)
     return slice_of(start, sizeof(len) + len);
 }
 
-/* Writes the values of both notes behind the table's text, the newer one's where both have one. */
+/* Writes the values of both notes behind the table's text, the newer one's where both have one. A value that
+ * is gone stays as an empty one: collectors that were told of it must hear that. */
 static struct interface_note merge(struct interfaces *t, const struct interface_note *old,
                                    const struct messages *ms, const struct interface_note *new)
 {
     struct buffer *text = &t->known.note_text;
     const char *old_text = text->data + old->text;
     const char *new_text = ms->note_text.data + new->text;
+    static const char empty[sizeof(uint16_t)] = {0}; /* a length of 0 */
     struct interface_note merged = *old;
     size_t end = text->len;
 
@@ -170,6 +172,8 @@ static struct interface_note merge(struct interfaces *t, const struct interface_
             value = take_value(&old_text);
         if (field_set_has(&new->has, f))
             value = take_value(&new_text);
+        else if (value.len != 0 && field_set_has(&new->none, f))
+            value = slice_of(empty, sizeof(empty));
         if (value.len == 0)
             continue;
         field_set_add(&merged.has, f);
@@ -192,7 +196,7 @@ static enum interface_news update(struct interfaces *t, uint32_t place, const st
     if (rc != INTERFACE_NEWS)
         return rc;
     merged = merge(t, old, ms, note);
-    if (merged.text_len == old->text_len &&
+    if (field_set_eq(&merged.has, &old->has) && merged.text_len == old->text_len &&
         memcmp(text->data + merged.text, text->data + old->text, old->text_len) == 0)
         return INTERFACE_KNOWN;
     text->len += merged.text_len;
@@ -222,8 +226,8 @@ enum interface_news interfaces_learn(struct interfaces *t, const struct messages
     old = &t->known.notes[slot->place - 1];
     if (same_content(&t->known, old, ms, note))
         return INTERFACE_KNOWN;
-    name = note_value(ms, note, FIELD_INTERFACE_ID);
-    old_name = note_value(&t->known, old, FIELD_INTERFACE_ID);
+    name = note_name(ms, note);
+    old_name = note_name(&t->known, old);
     if (name.len != 0 && old_name.len != 0 && !slice_eq(name, old_name)) {
         rc = slot->collided ? INTERFACE_KNOWN : INTERFACE_COLLISION;
         slot->collided = true;

@@ -1,9 +1,10 @@
 /* interfaces: what is known of a VPC's network interfaces, for options records.
  *
- * Workers' notes are learnt here, merged by interface (a value that a later note lacks is kept), and copied:
- * a table owns its text. The known notes lie in a struct messages, so that options_interface() takes them as
- * they are; a place in that list stays the same for the life of the table, offsets into the text do not
- * survive interfaces_learn(). Belongs to the I/O thread. Private to export/.
+ * Workers' notes are learnt here, merged by interface (a value that a later note knows nothing of is kept,
+ * one that it has not any more becomes empty), and copied: a table owns its text. The known notes lie in a
+ * struct messages, so that options_interface() takes them as they are; a place in that list stays the same
+ * for the life of the table, offsets into the text do not survive interfaces_learn(). Belongs to the I/O
+ * thread. Private to export/.
  */
 #ifndef VPCFLOWD_EXPORT_INTERFACES_H
 #define VPCFLOWD_EXPORT_INTERFACES_H

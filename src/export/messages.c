@@ -73,8 +73,13 @@ int messages_add_note(struct messages *ms, const struct flow *flow, uint32_t vpc
     for (unsigned i = 0; i < FIELD_COUNT; i++) {
         const struct field_info *f = &field_table[i];
 
-        if (f->carriage == CARRIAGE_FLOW || !field_set_has(&flow->present, i))
+        if (f->carriage == CARRIAGE_FLOW)
             continue;
+        if (!field_set_has(&flow->present, i)) {
+            if (field_set_has(&flow->asked, i))
+                field_set_add(&note.none, i);
+            continue;
+        }
         if (append_value(&ms->note_text, member_value(flow, f)) != 0) {
             ms->note_text.len = note.text;
             return -1;
@@ -102,6 +107,16 @@ struct slice note_value(const struct messages *ms, const struct interface_note *
             return slice_of(p + sizeof(len), len);
         p += sizeof(len) + len;
     }
+}
+
+struct slice note_name(const struct messages *ms, const struct interface_note *note)
+{
+    static const enum field_id names[] = {FIELD_INTERFACE_ID, FIELD_RESOURCE_ID, FIELD_TGW_ATTACHMENT_ID};
+    struct slice name = {0};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && name.len == 0; i++)
+        name = note_value(ms, note, names[i]);
+    return name;
 }
 
 void messages_clear(struct messages *ms)

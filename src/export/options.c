@@ -71,10 +71,13 @@ struct options_encoder {
     struct writer writer;   /* for all of enum option_kind */
 };
 
+/* Text that is too long is cut between two characters. */
 static void text_copy(char *ret, size_t size, struct slice text)
 {
     size_t n = text.len < size ? text.len : size;
 
+    while (n < text.len && n != 0 && ((unsigned char)text.ptr[n] & 0xc0) == 0x80)
+        n--;
     memset(ret, 0, size);
     if (n != 0)
         memcpy(ret, text.ptr, n);
@@ -82,9 +85,8 @@ static void text_copy(char *ret, size_t size, struct slice text)
 
 static void name_copy(char ret[NAME_LENGTH], struct slice name)
 {
-    if (name.len > NAME_LENGTH - 1)
-        name.len = NAME_LENGTH - 1;
-    text_copy(ret, NAME_LENGTH, name);
+    text_copy(ret, NAME_LENGTH - 1, name);
+    ret[NAME_LENGTH - 1] = '\0';
 }
 
 static void vpc_layout(struct layout *l, enum option_kind kind)
@@ -447,14 +449,6 @@ int options_statistics(struct options_encoder *o, const struct conf_vpc *vpc,
     return flush(o, &o->writer, out, ret_err);
 }
 
-/* An interface goes by its id; a regional NAT gateway, which has none, by its resource id. */
-static struct slice interface_name(const struct messages *ms, const struct interface_note *note)
-{
-    struct slice name = note_value(ms, note, FIELD_INTERFACE_ID);
-
-    return name.len != 0 ? name : note_value(ms, note, FIELD_RESOURCE_ID);
-}
-
 static int interface_names(struct options_encoder *o, uint32_t domain, const struct messages *ms,
                            const struct interface_note *notes, uint32_t count, struct messages *out,
                            struct error *ret_err)
@@ -463,7 +457,7 @@ static int interface_names(struct options_encoder *o, uint32_t domain, const str
         return -1;
     for (uint32_t i = 0; i < count; i++) {
         struct interface_record r = {.domain = domain, .index = notes[i].index};
-        struct slice name = interface_name(ms, &notes[i]);
+        struct slice name = note_name(ms, &notes[i]);
 
         if (name.len == 0)
             continue;

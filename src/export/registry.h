@@ -3,11 +3,18 @@
 #define EXPORT_REGISTRY_H
 
 #include "model.h"
+#include "plan.h"
 
 /* Options templates for an interface's details: one for each set of fields met, ids from here up, never
  * redefined. Lower ids from TEMPLATE_ID_OPTIONS up are fixed, see options.c. */
 #define OPTIONS_SETS_ID (TEMPLATE_ID_OPTIONS + 64)
 #define OPTIONS_SETS_MAX 256
+
+/* What template_entry.impl points to. */
+struct template_impl {
+    struct layout layout; /* for libfixbuf, which writes the template */
+    struct plan plan;     /* for the encoder, which writes the records */
+};
 
 /* The registry's model: made once, then only read. */
 const struct model *registry_model(const struct template_registry *r);

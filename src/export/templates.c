@@ -64,6 +64,12 @@ static void add_field(struct layout *l, const struct model *m, const struct temp
     l->element[l->count++] = e;
 }
 
+/* The direction is known: the flow log told it, or it was inferred (flow_infer). */
+static bool is_one_side(uint8_t sides)
+{
+    return sides == INTERFACE_INGRESS || sides == INTERFACE_EGRESS;
+}
+
 /* The elements that export adds to AWS's fields. */
 static void add_derived(struct layout *l, const struct template_key *key)
 {
@@ -94,6 +100,8 @@ void layout_of_key(struct layout *ret, const struct model *m, const struct templ
     take(ret, m, key, &left, FIELD_ACTION);
     if (field_set_has(&key->fields, FIELD_ACTION))
         layout_add(ret, 0, 89, 1, offsetof(struct flow, forwarding_status));
+    if (is_one_side(key->interface_sides) && !field_set_has(&key->fields, FIELD_FLOW_DIRECTION))
+        layout_add(ret, 0, 61, 1, offsetof(struct flow, direction));
     take(ret, m, key, &left, FIELD_FLOW_DIRECTION);
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (field_table[i].kind != KIND_STR)
@@ -187,24 +195,25 @@ static struct template_entry *make_entry(struct template_registry *r, const stru
                                          struct error *ret_why)
 {
     struct template_entry *e = calloc(1, sizeof(*e));
-    struct layout *l = malloc(sizeof(*l));
+    struct template_impl *impl = malloc(sizeof(*impl));
     struct error why = {.kind = ERROR_NO_MEMORY, .detail = "template"};
 
-    if (e == NULL || l == NULL)
+    if (e == NULL || impl == NULL)
         goto fail;
-    layout_of_key(l, &r->model, key);
-    l->id = (uint16_t)(TEMPLATE_ID_FIRST + r->count);
+    layout_of_key(&impl->layout, &r->model, key);
+    impl->layout.id = (uint16_t)(TEMPLATE_ID_FIRST + r->count);
     e->key = *key;
-    e->id = l->id;
+    e->id = impl->layout.id;
     e->index = r->count;
-    if (wire_bytes(&r->model, l, e, &why) != 0)
+    if (plan_make(&impl->plan, &impl->layout, &why) != 0 ||
+        wire_bytes(&r->model, &impl->layout, e, &why) != 0)
         goto fail;
-    e->impl = l;
+    e->impl = impl;
     return e;
 fail:
     if (ret_why != NULL)
         *ret_why = why;
-    free(l);
+    free(impl);
     entry_free(e);
     return NULL;
 }

@@ -16,13 +16,12 @@
 #include "vpcflowd/error.h"
 #include "vpcflowd/messages.h"
 
-#define VOLLEY_MAX 32
+#define VOLLEY_MAX 128
 
 struct volley {
     unsigned count;
     unsigned char header[VOLLEY_MAX][IPFIX_HEADER_SIZE];
     struct iovec piece[VOLLEY_MAX][2]; /* header, body */
-    struct mmsghdr mmsg[VOLLEY_MAX];   /* each points to its two pieces */
 };
 
 enum transport_result {
@@ -37,7 +36,8 @@ struct transport;
 
 struct transport_ops {
     /* Sends a volley in order. ret_sent: how many messages have left, whatever the result; ret_err only for
-     * the last two results. A message has left whole or not at all. */
+     * the last two results. A message has left whole or not at all; one that the peer has refused by the time
+     * that send() returns may count as not having left. */
     enum transport_result (*send)(struct transport *t, struct volley *v, unsigned *ret_sent,
                                   struct error *ret_err);
     /* Has the peer complained since? 0, or -1 with ret_err. NULL: it cannot. */

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "export/segments.h"
+
 #define SEND_BUFFER (1 << 20)
 #define COMPLAINTS_MAX 64 /* read at one time */
 
@@ -16,6 +18,7 @@ struct udp {
     struct sockaddr_storage peer;
     socklen_t peer_len;
     bool connected;
+    bool offload; /* segments.h; once refused, never again */
 };
 
 static const char *hint(int error)
@@ -81,50 +84,76 @@ static int udp_connect(struct udp *u)
     return 0;
 }
 
+/* What a call that did not send all says: an errno, or 0 to call again. A short count says nothing of why:
+ * the complaint does, or the next call. */
+static int why_not_sent(int fd, int error)
+{
+    int complaint;
+
+    if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == ENOMEM)
+        return error;
+    complaint = read_complaints(fd);
+    if (complaint != 0 && (error == 0 || error == EMSGSIZE))
+        return complaint;
+    return error == EINTR ? 0 : error;
+}
+
+/* A run is much to lose with one call: if its collector is known to be away right after it, it has not left.
+ * A single message is not worth asking. */
+static int run_refused(int fd, const struct segments *s, int sent)
+{
+    return s->end[sent - 1] - s->begin[sent - 1] > 1 ? read_complaints(fd) : 0;
+}
+
+static enum transport_result stop(int error, struct error *ret_err)
+{
+    if (error == EAGAIN || error == EWOULDBLOCK)
+        return TRANSPORT_WAIT_WRITABLE;
+    if (error == ENOBUFS || error == ENOMEM)
+        return TRANSPORT_WAIT_TICK;
+    fail(ret_err, error);
+    return error == EMSGSIZE ? TRANSPORT_TOO_LARGE : TRANSPORT_FAILED;
+}
+
 static enum transport_result udp_send(struct transport *t, struct volley *v, unsigned *ret_sent,
                                       struct error *ret_err)
 {
     struct udp *u = (struct udp *)t;
+    struct segments s;
     bool too_large = false;
-    unsigned sent = 0;
-    int complaint, error;
+    int n, error;
 
     *ret_sent = 0;
     if (udp_connect(u) < 0) {
         fail(ret_err, errno);
         return TRANSPORT_FAILED;
     }
-    while (sent < v->count) {
-        int n = sendmmsg(t->fd, v->mmsg + sent, v->count - sent, MSG_NOSIGNAL);
-
+    while (*ret_sent < v->count) {
+        segments_cut(&s, v, *ret_sent, u->offload);
+        n = sendmmsg(t->fd, s.mmsg, s.count, MSG_NOSIGNAL);
         error = n < 0 ? errno : 0;
         if (n > 0) {
-            sent += (unsigned)n;
-            *ret_sent = sent;
+            *ret_sent = s.end[n - 1];
             too_large = false;
+            error = run_refused(t->fd, &s, n);
+            if (error != 0) {
+                *ret_sent = s.begin[n - 1];
+                return stop(error, ret_err);
+            }
         }
-        if (sent == v->count)
+        if (*ret_sent == v->count)
             break;
-        if (error == EAGAIN || error == EWOULDBLOCK)
-            return TRANSPORT_WAIT_WRITABLE;
-        if (error == ENOBUFS || error == ENOMEM)
-            return TRANSPORT_WAIT_TICK;
-        /* A short count says nothing of why: the complaint does, or the next call. */
-        complaint = read_complaints(t->fd);
-        if (complaint != 0 && (error == 0 || error == EMSGSIZE))
-            error = complaint;
-        if (error == 0 || error == EINTR)
+        error = why_not_sent(t->fd, error);
+        if (error == 0)
             continue;
-        if (error != EMSGSIZE) {
-            fail(ret_err, error);
-            return TRANSPORT_FAILED;
+        if (error == EMSGSIZE && !too_large) { /* the first time, it can be about an earlier message */
+            too_large = true;
+        } else if (segments_refused(error) && s.end[0] - s.begin[0] > 1) {
+            u->offload = false;
+            too_large = false;
+        } else {
+            return stop(error, ret_err);
         }
-        /* The first time, it can be about an earlier message. */
-        if (too_large) {
-            fail(ret_err, error);
-            return TRANSPORT_TOO_LARGE;
-        }
-        too_large = true;
     }
     return TRANSPORT_SENT;
 }
@@ -233,6 +262,7 @@ static int open_socket(struct udp *u, const struct conf_vpc *vpc, const struct c
         return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] no %s socket for collector \"%s\": %s",
                          vpc->name, family_name(family), collector->name, strerror(errno));
     set_options(u->transport.fd, family, vpc->freebind);
+    u->offload = segments_offered(u->transport.fd);
     if (udp_bind(u->transport.fd, vpc, ret_err) < 0)
         return -1;
     u->peer = collector->address.addr;

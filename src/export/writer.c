@@ -1,6 +1,7 @@
 /* writer: libfixbuf over a message in memory (model.h). */
 #include "model.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define PADDING_OCTETS 210
@@ -8,6 +9,12 @@
 /* What the exporter that sends a message stamps: export time, sequence number, observation domain. */
 #define STAMPS_OFFSET 4
 #define STAMPS_SIZE 12
+
+_Static_assert(offsetof(struct slice, len) == offsetof(fbVarfield_t, len) &&
+                   offsetof(struct slice, ptr) == offsetof(fbVarfield_t, buf) &&
+                   sizeof(((struct slice *)0)->len) == sizeof(((fbVarfield_t *)0)->len) &&
+                   sizeof(struct slice) == sizeof(fbVarfield_t),
+               "a slice is what libfixbuf takes for text");
 
 static int failed(struct error *ret_err, GError **err, const char *what)
 {

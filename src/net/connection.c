@@ -35,6 +35,7 @@ struct connection {
     uint64_t buffered; /* as told to the host */
     uint64_t last_active;
     struct event *readable, *writable, *linger;
+    struct event *replies; /* active while replies wait to be written together */
     struct evbuffer *in, *out;
     struct framing framing;
     struct ticket *first, **last; /* in the order of the payloads */
@@ -77,7 +78,8 @@ static void ticket_drop_first(struct connection *c)
     free(t);
 }
 
-/* Write what can be written: the replies at the head of the line. */
+/* Put out what can be: the replies at the head of the line. All that come up in one pass of the event loop
+ * are written together at its end. */
 static void flush_replies(struct connection *c)
 {
     while (c->first != NULL && c->first->answered) {
@@ -89,7 +91,18 @@ static void flush_replies(struct connection *c)
             c->state = DRAINING;
         ticket_drop_first(c);
     }
-    /* Mostly the socket takes it at once; what it does not take, and errors, are left to the event. */
+    if (evbuffer_get_length(c->out) != 0)
+        event_active(c->replies, EV_WRITE, 0);
+    update_events(c);
+}
+
+/* Mostly the socket takes them at once; what it does not take, and errors, are left to on_writable(). */
+static void on_replies(evutil_socket_t fd, short what, void *arg)
+{
+    struct connection *c = arg;
+
+    (void)fd;
+    (void)what;
     if (evbuffer_get_length(c->out) != 0)
         evbuffer_write(c->out, c->fd);
     update_events(c);
@@ -361,7 +374,8 @@ static void update_events(struct connection *c)
         return;
     }
     want(c->readable, EV_READ, connection_wants_read(c), &idle);
-    want(c->writable, EV_WRITE, evbuffer_get_length(c->out) != 0, &idle);
+    want(c->writable, EV_WRITE,
+         evbuffer_get_length(c->out) != 0 && event_pending(c->replies, EV_WRITE, NULL) == 0, &idle);
 }
 
 static void on_linger_end(evutil_socket_t fd, short what, void *arg)
@@ -395,6 +409,8 @@ static void connection_release(struct connection *c)
         event_free(c->writable);
     if (c->linger != NULL)
         event_free(c->linger);
+    if (c->replies != NULL)
+        event_free(c->replies);
     if (c->in != NULL)
         evbuffer_free(c->in);
     if (c->out != NULL)
@@ -421,7 +437,9 @@ struct connection *connection_new(const struct connection_host *host, int fd, co
     c->readable = event_new(host->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     c->writable = event_new(host->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     c->linger = evtimer_new(host->base, on_linger_end, c);
-    if (c->in == NULL || c->out == NULL || c->readable == NULL || c->writable == NULL || c->linger == NULL) {
+    c->replies = event_new(host->base, -1, 0, on_replies, c);
+    if (c->in == NULL || c->out == NULL || c->readable == NULL || c->writable == NULL || c->linger == NULL ||
+        c->replies == NULL) {
         connection_release(c);
         return NULL;
     }
@@ -459,6 +477,8 @@ void connection_free(struct connection *c)
 {
     if (c == NULL)
         return;
+    if (evbuffer_get_length(c->out) != 0)
+        evbuffer_write(c->out, c->fd); /* answers that were given just now, when the daemon ends */
     evbuffer_drain(c->in, evbuffer_get_length(c->in));
     count_buffered(c);
     c->host->on_gone(c->host->ctx, c);

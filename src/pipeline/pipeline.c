@@ -2,14 +2,27 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "pipeline/direction.h"
 #include "pipeline/match.h"
 #include "pipeline/open.h"
 #include "vpcflowd/record.h"
 #include "vpcflowd/sniff.h"
 #include "vpcflowd/unwrap.h"
 
-#define TEXT_KEEP (8u << 20) /* bytes of text buffer kept from payload to payload */
+#define TEXT_KEEP (8u << 20)               /* bytes of text buffer kept from payload to payload */
+#define EARLIEST_MS UINT64_C(946684800000) /* 2000-01-01: before there was a VPC */
+#define DAY_MS UINT64_C(86400000)
+#define HELD_MAX 32 /* flows that wait for their direction, a good kilobyte each */
+
+/* A flow that waits until its interface's own address is known: see direction.h. */
+struct held {
+    struct flow flow; /* derived; its strings are in the text being read */
+    struct slice log_group;
+    uint64_t line;
+    uint32_t vpc;
+};
 
 struct pipeline {
     struct pipeline_settings settings;
@@ -18,7 +31,10 @@ struct pipeline {
     struct buffer text[PIPELINE_NESTING];
     struct flow flow;
     struct match match;
-    struct format header; /* of the text being read, where it brought one */
+    struct format header;            /* of the text being read, where it brought one */
+    struct own_addresses *addresses; /* this and `held` are made when first needed */
+    struct held *held;               /* HELD_MAX of them, in their order */
+    unsigned held_count;
 
     /* the payload being run */
     const struct conf *conf;
@@ -26,6 +42,7 @@ struct pipeline {
     unsigned depth;
     uint64_t text_left; /* bytes of text that it may still inflate to */
     uint64_t line;
+    uint64_t latest; /* ms: no flow should end later */
     bool any_document;
 
     /* the document being read */
@@ -33,29 +50,39 @@ struct pipeline {
     const struct format *format;
     struct slice log_group, interface; /* interface: the last record's, whose index is known */
     uint32_t index;
+    struct own_address *own; /* its own, once it was looked for; NULL: it is not kept */
+    bool own_sought;
 };
 
 /* ---- one line ---- */
 
-static void remember_group(struct pipeline *p)
+static void copy_group(char *to, size_t size, struct slice log_group)
 {
-    struct batch *b = p->batch;
-    size_t n = p->log_group.len < sizeof(b->log_group) - 1 ? p->log_group.len : sizeof(b->log_group) - 1;
+    size_t n = log_group.len < size - 1 ? log_group.len : size - 1;
 
-    if (b->log_group[0] != '\0' || n == 0)
+    if (n > 0)
+        memcpy(to, log_group.ptr, n);
+    to[n] = '\0';
+}
+
+static void reject_line(struct batch *b, uint64_t line, struct slice log_group, const struct error *why)
+{
+    struct reject_sample *sample;
+
+    b->rejected++;
+    if (b->log_group[0] == '\0')
+        copy_group(b->log_group, sizeof(b->log_group), log_group);
+    if (b->sample_count == PIPELINE_SAMPLES)
         return;
-    memcpy(b->log_group, p->log_group.ptr, n);
-    b->log_group[n] = '\0';
+    sample = &b->samples[b->sample_count++];
+    sample->why = *why;
+    sample->line = line;
+    copy_group(sample->log_group, sizeof(sample->log_group), log_group);
 }
 
 static void reject(struct pipeline *p, const struct error *why)
 {
-    struct batch *b = p->batch;
-
-    b->rejected++;
-    remember_group(p);
-    if (b->sample_count < PIPELINE_SAMPLES)
-        b->samples[b->sample_count++] = (struct reject_sample){.why = *why, .line = p->line};
+    reject_line(p->batch, p->line, p->log_group, why);
 }
 
 static void reject_unmatched(struct pipeline *p)
@@ -80,34 +107,183 @@ static void reject_unmatched(struct pipeline *p)
 /* The index of the record's interface. Payloads are mostly of one interface: the last one's is remembered. */
 static uint32_t index_of_interface(struct pipeline *p)
 {
-    if (!field_set_has(&p->flow.present, FIELD_INTERFACE_ID))
-        return 0;
-    if (!slice_eq(p->flow.m.INTERFACE_ID, p->interface)) {
-        p->interface = p->flow.m.INTERFACE_ID;
-        p->index = interface_index(p->interface);
+    struct slice name = flow_interface(&p->flow);
+
+    if (!slice_same(name, p->interface)) {
+        p->interface = name;
+        p->index = name.len == 0 ? 0 : interface_index(name);
+        p->own_sought = false;
     }
     return p->index;
 }
 
-static int export_flow(struct pipeline *p, struct error *err)
+/* Times as no flow has them are exported as they are, and counted: clocks and log pipelines go wrong. */
+static bool has_odd_times(const struct flow *flow, uint64_t latest)
+{
+    bool has_start = field_set_has(&flow->present, FIELD_START),
+         has_end = field_set_has(&flow->present, FIELD_END);
+
+    if (has_start && has_end)
+        return flow->m.START < EARLIEST_MS || flow->m.END < flow->m.START || flow->m.END > latest;
+    if (has_start)
+        return flow->m.START < EARLIEST_MS || flow->m.START > latest;
+    return has_end && (flow->m.END < EARLIEST_MS || flow->m.END > latest);
+}
+
+/* Hand a flow, whose line and log group these are, to the output. */
+static int output_flow(struct pipeline *p, const struct flow *flow, uint32_t vpc, uint64_t line,
+                       struct slice log_group, struct error *err)
 {
     struct error why;
-    uint32_t vpc = match_flow(&p->match, &p->flow);
 
-    if (vpc == MATCH_NONE) {
-        reject_unmatched(p);
-        return 0;
-    }
-    flow_derive(&p->flow, index_of_interface(p), p->conf->vpcs[vpc].domain);
-    if (p->output->ops->flow(p->output, p->conf, vpc, &p->flow, &p->batch->messages, &why) == 0) {
+    if (p->output->ops->flow(p->output, p->conf, vpc, flow, &p->batch->messages, &why) == 0) {
         p->batch->exported++;
+        p->batch->odd_times += has_odd_times(flow, p->latest);
         return 0;
     }
     if (why.kind == ERROR_NO_MEMORY) {
         *err = why;
         return -1;
     }
-    reject(p, &why);
+    reject_line(p->batch, line, log_group, &why);
+    return 0;
+}
+
+/* ---- directions that the flow log does not tell ---- */
+
+static void tell_direction(struct flow *flow, enum inferred inferred)
+{
+    switch (inferred) {
+    case INFERRED_INGRESS:
+        flow_infer(flow, DIRECTION_INGRESS);
+        break;
+    case INFERRED_EGRESS:
+        flow_infer(flow, DIRECTION_EGRESS);
+        break;
+    case INFERRED_NOTHING:
+    case INFERRED_LATER:
+        break;
+    }
+}
+
+/* Let go of the flows that are held: those of the record's interface, which is decided now, or all. */
+static int release(struct pipeline *p, bool all, struct error *err)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < p->held_count; i++) {
+        struct held *h = &p->held[i];
+
+        if (!all && !slice_eq(h->flow.m.INTERFACE_ID, p->interface)) {
+            if (kept != i)
+                p->held[kept] = *h;
+            kept++;
+            continue;
+        }
+        if (!all)
+            tell_direction(&h->flow, direction_infer(p->own, &h->flow));
+        if (output_flow(p, &h->flow, h->vpc, h->line, h->log_group, err) != 0)
+            return -1;
+    }
+    p->held_count = kept;
+    return 0;
+}
+
+/* 1: the flow is held back. 0: it is not, and what can be said of its direction is said. -1: err. */
+static int infer_or_hold(struct pipeline *p, uint32_t vpc, struct error *err)
+{
+    enum own_state before = (enum own_state)p->own->state;
+    enum inferred inferred = direction_infer(p->own, &p->flow);
+
+    tell_direction(&p->flow, inferred);
+    if (inferred != INFERRED_LATER)
+        return p->held_count != 0 && p->own->state != before ? release(p, false, err) : 0;
+    if (p->held == NULL && (p->held = malloc(HELD_MAX * sizeof(*p->held))) == NULL)
+        return 0;
+    if (p->held_count == HELD_MAX && release(p, true, err) != 0)
+        return -1;
+    p->held[p->held_count++] =
+        (struct held){.flow = p->flow, .log_group = p->log_group, .line = p->line, .vpc = vpc};
+    return 1;
+}
+
+/* What is known of the record's interface; NULL: nothing can be inferred for this record. */
+static struct own_address *own_address(struct pipeline *p, uint32_t vpc)
+{
+    const struct flow *flow = &p->flow;
+
+    if (!p->output->takes_directions || !p->conf->vpcs[vpc].infer_direction ||
+        field_set_has(&flow->present, FIELD_FLOW_DIRECTION) ||
+        !field_set_has(&flow->present, FIELD_INTERFACE_ID))
+        return NULL;
+    if (!p->own_sought) {
+        if (p->addresses == NULL)
+            p->addresses = own_addresses_new();
+        p->own =
+            p->addresses == NULL ? NULL : own_addresses_find(p->addresses, flow->m.INTERFACE_ID, p->index);
+        p->own_sought = true;
+    }
+    return p->own;
+}
+
+static int export_flow(struct pipeline *p, struct error *err)
+{
+    uint32_t vpc = match_flow(&p->match, &p->flow);
+
+    if (vpc == MATCH_NONE) {
+        reject_unmatched(p);
+        return 0;
+    }
+    p->flow.asked = p->format->has;
+    flow_derive(&p->flow, index_of_interface(p), p->conf->vpcs[vpc].domain);
+    if (own_address(p, vpc) != NULL) {
+        int held = infer_or_hold(p, vpc, err);
+
+        if (held != 0)
+            return held < 0 ? -1 : 0;
+    }
+    return output_flow(p, &p->flow, vpc, p->line, p->log_group, err);
+}
+
+/* Is `name` one of the words of `list`? */
+static bool is_listed(const char *list, struct slice name)
+{
+    for (const char *p = list; *p != '\0'; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+
+        if (slice_eq(slice_of(p, n), name))
+            return true;
+        p += n;
+    }
+    return false;
+}
+
+static void note_unknown_fields(struct batch *b, struct slice header)
+{
+    struct slice name;
+
+    while (format_next_unknown(&header, &name)) {
+        size_t used = strlen(b->unknown_fields), gap = used == 0 ? 0 : 1;
+
+        if (used + gap + name.len >= sizeof(b->unknown_fields) || is_listed(b->unknown_fields, name))
+            continue;
+        b->unknown_fields[used] = ' ';
+        memcpy(b->unknown_fields + used + gap, name.ptr, name.len);
+        b->unknown_fields[used + gap + name.len] = '\0';
+    }
+}
+
+static int take_header(struct pipeline *p, struct slice line, struct error *err)
+{
+    struct format header;
+
+    if (format_parse(line, &header, err) != 0)
+        return -1;
+    header.lenient = p->format->lenient;
+    p->header = header;
+    p->format = &p->header;
+    if (header.unknown != 0)
+        note_unknown_fields(p->batch, line);
     return 0;
 }
 
@@ -123,10 +299,7 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
         return 0;
     }
     if (p->plain && line.len != 0 && line.ptr[0] >= 'a' && line.ptr[0] <= 'z' && format_is_header(line)) {
-        if (format_parse(line, &p->header, err) != 0)
-            return -1;
-        p->format = &p->header;
-        return 0;
+        return take_header(p, line, err);
     }
     switch (record_parse(p->format, line, &p->flow, &why)) {
     case RECORD_FLOW:
@@ -153,6 +326,7 @@ static int on_document(void *ctx, const struct document *doc, struct error *err)
     p->log_group = doc->log_group;
     p->interface = slice_of(NULL, 0);
     p->index = 0;
+    p->own_sought = false;
     if (match_document(&p->match, p->conf, doc) != 0)
         return error_set(err, ERROR_NO_MEMORY, "no memory to match %zu [vpc]s", p->conf->vpc_count);
     p->format = match_format(&p->match);
@@ -215,6 +389,9 @@ static int run_payload(struct pipeline *p, const struct slice *segments, size_t 
     if (rc == 0) {
         p->depth++;
         rc = run_text(p, text, err);
+        if (rc == 0) /* before the text is written over */
+            rc = release(p, true, err);
+        p->log_group = slice_of(NULL, 0);
         p->depth--;
     }
     return rc;
@@ -251,7 +428,10 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct slice
     p->depth = 0;
     p->text_left = p->settings.max_inflated;
     p->line = 0;
+    p->latest = (uint64_t)time(NULL) * 1000 + DAY_MS;
     p->any_document = false;
+    p->log_group = slice_of(NULL, 0);
+    p->held_count = 0;
     rc = run_payload(p, segments, count, &err);
     if (rc == 0)
         rc = refuse_if_useless(p, &err);
@@ -292,6 +472,8 @@ void pipeline_free(struct pipeline *p)
         return;
     inflater_free(p->inflater);
     match_free(&p->match);
+    own_addresses_free(p->addresses);
+    free(p->held);
     for (unsigned i = 0; i < PIPELINE_NESTING; i++)
         buffer_free(&p->text[i]);
     p->output->ops->free(p->output);

@@ -193,6 +193,10 @@ static void log_end(void)
         (unsigned long long)metrics.payloads_accepted, (unsigned long long)metrics.payloads_refused,
         (unsigned long long)metrics.flows_exported, (unsigned long long)metrics.flows_skipped,
         (unsigned long long)metrics.flows_rejected, (unsigned long long)metrics.messages_sent);
+    if (metrics.flows_odd_times != 0)
+        log_info("%llu flows had times that cannot be (they end before they start, start before 2000, or end "
+                 "more than a day ahead)",
+                 (unsigned long long)metrics.flows_odd_times);
 }
 
 static void release(struct daemon *d)

@@ -1,13 +1,19 @@
 #include "run/engine.h"
 
 #include <event2/buffer.h>
+#include <event2/event.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "run/field_names.h"
+#include "run/spares.h"
 #include "run/workers.h"
 #include "vpcflowd/delivery.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
+
+#define REST_SECONDS 1 /* without a payload: memory goes back to the system */
 
 struct engine {
     struct engine_settings settings;
@@ -16,6 +22,9 @@ struct engine {
     struct workers *workers;
     struct flight *flights; /* all payloads whose fate is open */
     uint64_t jobs, bytes;
+    struct spares spares;
+    struct event *rest; /* no payload is open: runs REST_SECONDS later */
+    struct field_names names;
 };
 
 /* One payload from submission to its fate. */
@@ -26,13 +35,28 @@ struct flight {
     struct job *job;
     void *owner;
     uint64_t bytes; /* what it counts for in engine.bytes */
-    char source[80];
+    char source[256];
 };
 
 static void count_bytes(struct flight *f, uint64_t bytes)
 {
     f->engine->bytes += bytes - f->bytes;
     f->bytes = bytes;
+}
+
+/* The peak of a burst must not stay resident until the next one. */
+static void on_rest(evutil_socket_t fd, short what, void *arg)
+{
+    struct engine *e = arg;
+
+    (void)fd;
+    (void)what;
+    if (e->jobs != 0)
+        return;
+    spares_free(&e->spares);
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static void flight_link(struct engine *e, struct flight *f)
@@ -57,9 +81,12 @@ static void flight_free(struct flight *f)
         f->next->prev = f->prev;
     e->jobs--;
     count_bytes(f, 0);
-    messages_free(&f->shipment.messages);
+    spares_keep(&e->spares, &f->shipment.messages);
+    spares_keep(&e->spares, &f->job->batch.messages);
     job_free(f->job);
     free(f);
+    if (e->jobs == 0 && !evtimer_pending(e->rest, NULL))
+        event_add(e->rest, &(struct timeval){.tv_sec = REST_SECONDS});
 }
 
 static void finish(struct flight *f, const struct batch *batch)
@@ -81,14 +108,16 @@ static void log_refused(const struct flight *f, const struct batch *b)
 static void log_rejected(const struct flight *f, const struct batch *b)
 {
     static struct log_limit limit;
-    const char *group = b->log_group[0] != '\0' ? b->log_group : "-";
 
-    for (unsigned i = 0; i < b->sample_count; i++)
-        log_limited(&limit, "%s: log group %s, line %llu rejected: %s", f->source, group,
-                    (unsigned long long)b->samples[i].line, b->samples[i].why.detail);
+    for (unsigned i = 0; i < b->sample_count; i++) {
+        const struct reject_sample *sample = &b->samples[i];
+
+        log_limited(&limit, "%s: log group %s, line %llu rejected: %s", f->source,
+                    sample->log_group[0] != '\0' ? sample->log_group : "-", (unsigned long long)sample->line,
+                    sample->why.detail);
+    }
     if (b->rejected > b->sample_count)
-        log_limited(&limit, "%s: log group %s: %llu lines rejected in all", f->source, group,
-                    (unsigned long long)b->rejected);
+        log_limited(&limit, "%s: %llu lines rejected in all", f->source, (unsigned long long)b->rejected);
 }
 
 static void refuse(struct flight *f, const struct batch *b)
@@ -108,6 +137,7 @@ static void on_safe(struct shipment *s)
     metrics.flows_skipped += b->skipped;
     metrics.flows_rejected += b->rejected;
     metrics.flows_unmatched += b->unmatched;
+    metrics.flows_odd_times += b->odd_times;
     finish(f, b);
 }
 
@@ -117,6 +147,8 @@ static void on_finished(void *ctx, struct job *job)
     struct batch *b = &job->batch;
 
     (void)ctx;
+    if (b->unknown_fields[0] != '\0')
+        field_names_report(&f->engine->names, f->source, b->unknown_fields);
     if (b->error.kind != ERROR_NONE) {
         refuse(f, b);
         return;
@@ -165,6 +197,11 @@ struct engine *engine_new(struct event_base *base, const struct engine_settings 
     }
     e->settings = *settings;
     conf_ref(settings->conf);
+    e->rest = evtimer_new(base, on_rest, e);
+    if (e->rest == NULL) {
+        error_set(ret_err, ERROR_NO_MEMORY, "no memory to start");
+        goto fail;
+    }
     if (settings->print == PRINT_NONE) {
         e->registry =
             registry_new((uint32_t)daemon->enterprise_number, (uint32_t)daemon->message_size, ret_err);
@@ -205,6 +242,7 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
     flight_link(e, f);
     f->owner = owner;
     snprintf(f->source, sizeof(f->source), "%s", source);
+    f->job->batch.messages = spares_take(&e->spares);
     count_bytes(f, length);
     workers_submit(e->workers, f->job);
 }
@@ -239,6 +277,9 @@ void engine_free(struct engine *e)
     if (e->delivery != NULL)
         e->delivery->ops->free(e->delivery);
     abandon_all(e);
+    spares_free(&e->spares);
+    if (e->rest != NULL)
+        event_free(e->rest);
     registry_free(e->registry);
     conf_unref(e->settings.conf);
     free(e);

@@ -17,6 +17,16 @@ static struct conf *load(const struct cmdline *c, struct conf_error *err)
                  : conf_load(c->conf_path ? c->conf_path : CONF_DEFAULT_PATH, err);
 }
 
+static void warn_of_format(void *ctx, const char *what)
+{
+    const struct conf_vpc *vpc = ctx;
+
+    if (vpc->origin.line == 0)
+        log_warning("--format: %s", what);
+    else
+        log_warning("%s:%u: [vpc \"%s\"] format: %s", vpc->origin.file, vpc->origin.line, vpc->name, what);
+}
+
 int main(int argc, char **argv)
 {
     struct cmdline c;
@@ -34,6 +44,8 @@ int main(int argc, char **argv)
         return EXIT_CONFIGURATION;
     }
     log_set_level(conf->daemon.log_level);
+    for (size_t i = 0; i < conf->vpc_count; i++)
+        conf_warnings(conf, i, warn_of_format, &conf->vpcs[i]);
     if (c.test) {
         conf_print(conf, stdout);
         code = EXIT_DONE;

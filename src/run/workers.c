@@ -226,8 +226,8 @@ void workers_submit(struct workers *w, struct job *job)
 {
     pthread_mutex_lock(&w->waiting.lock);
     queue_put(&w->waiting, job);
-    pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->waiting.lock);
+    pthread_cond_signal(&w->work); /* behind the lock: the worker that wakes up wants it */
 }
 
 void workers_stop(struct workers *w)

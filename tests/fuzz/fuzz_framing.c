@@ -75,13 +75,14 @@ static void follow(struct run *run, const char *bytes, size_t size, size_t max, 
     run->count = 0;
     framing_init(&f, max);
     while (pos < size && event != FRAMING_ERROR) {
-        size_t n = size - pos, used;
+        size_t n = size - pos, used, piece;
 
         seed = seed * 1664525 + 1013904223;
+        piece = (seed >> 24) % ((seed >> 16) % 2 == 0 ? 20 : 200) + 1;
         if (cuts == CUT_EVERYWHERE)
             n = 1;
-        else if (cuts == CUT_SOMEWHERE && n > (seed >> 24) % 20 + 1)
-            n = (seed >> 24) % 20 + 1;
+        else if (cuts == CUT_SOMEWHERE && n > piece)
+            n = piece;
         event = framing_feed(&f, slice_of(bytes + pos, n), &used, &err);
         CHECK(used <= n && (event != FRAMING_MORE || used == n));
         pos += used;

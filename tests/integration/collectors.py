@@ -226,16 +226,21 @@ class Nfacctd(Program):
     AGGREGATE = ('peer_src_ip, export_proto_sysid, src_host, dst_host, src_port, dst_port, proto, tcpflags, '
                  'timestamp_start, timestamp_end, in_iface, out_iface')
 
-    def __init__(self, directory, cache_entries=32771):
+    def __init__(self, directory, cache_entries=32771, primitives=None):
+        """primitives: {name: (field type, length, semantics)} of further elements to show."""
         super().__init__(directory)
         program = need('nfacctd')
         self.output = self.directory / 'out.json'
         conf = self.directory / 'nfacctd.conf'
+        more = self.directory / 'primitives'
+        more.write_text(''.join(f'name={name} field_type={kind} len={length} semantics={semantics}\n'
+                                for name, (kind, length, semantics) in (primitives or {}).items()))
         conf.write_text('\n'.join((
             'daemonize: false', 'nfacctd_ip: 127.0.0.1', f'nfacctd_port: {self.port}', 'nfacctd_pipe_size: 8388608',
             'plugins: print', 'print_output: json', f'print_output_file: {self.output}', 'print_refresh_time: 3600',
             f'print_cache_entries: {cache_entries}', 'plugin_pipe_size: 33554432', 'plugin_buffer_size: 65536',
-            'print_num_protos: true', 'timestamps_since_epoch: true', f'aggregate: {self.AGGREGATE}', '')))
+            'print_num_protos: true', 'timestamps_since_epoch: true', f'aggregate_primitives: {more}',
+            f'aggregate: {", ".join((self.AGGREGATE, *(primitives or {})))}', '')))
         self.start([program, '-f', str(conf)])
         until(lambda: 'JSON: setting object handlers' in self.log, START_SECONDS, 'the print plugin')
 
@@ -353,8 +358,10 @@ class Tshark:
                               timeout=120 * SLOW).stdout.decode()
 
     def complaints(self):
-        """Frames that are malformed, not decoded, or about which tshark has a note."""
-        return self._run('-Y', '_ws.malformed || _ws.expert || !cflow || cflow.template_frame == 0',
+        """Frames that are malformed, not decoded, or about which tshark has a note (other than that some ports are
+        traceroute's)."""
+        return self._run('-Y', '_ws.malformed || (_ws.expert && !udp.possible_traceroute) || !cflow || '
+                         'cflow.template_frame == 0',
                          '-T', 'fields', '-e', 'frame.number', '-e', '_ws.expert.message').strip()
 
     def records(self):

@@ -10,7 +10,9 @@ from typing import NamedTuple, Optional
 V2_FORMAT = ('version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action '
              'log-status').split()
 
-NUMBERS = {'version', 'srcport', 'dstport', 'protocol', 'packets', 'bytes', 'start', 'end', 'tcp-flags'}
+NUMBERS = {'version', 'srcport', 'dstport', 'protocol', 'packets', 'bytes', 'start', 'end', 'tcp-flags', 'traffic-path',
+           'packets-lost-no-route', 'packets-lost-blackhole', 'packets-lost-mtu-exceeded', 'packets-lost-ttl-expired',
+           'encryption-status'}
 
 PROTO_ICMP, PROTO_TCP, PROTO_UDP, PROTO_ICMP6 = 1, 6, 17, 58
 COUNTER_MAX = 2**63 - 1  # some collectors keep counters in signed 64 bits

@@ -117,10 +117,11 @@ def test_exporters_that_nfcapd_was_not_told_of_get_directories_of_their_own(vpcf
 
 
 def test_a_large_payload_does_not_overrun_nfcapd_s_own_socket_buffer(vpcflowd, tmp_path):
-    """Sends are paced: 10,000 records at once, and nfcapd as it comes, without -B."""
-    lines = flows.Generator(104).mixed_lines(10000)
+    """Sends are paced: 10,000 records at once, and nfcapd as it comes, without -B. Its buffer holds some 90 messages, so
+    the burst is set low enough for a machine on which nfcapd has to wait for its turn."""
+    lines = flows.Generator(104, [PROD]).mixed_lines(10000)
     with collectors.Nfcapd(tmp_path / 'nfcapd', large_buffer=False) as nfcapd:
-        daemon = start_two_vpcs(tmp_path, {'nfcapd': udp(nfcapd.port)})
+        daemon = start_two_vpcs(tmp_path, {'nfcapd': udp(nfcapd.port, burst=8)})
         try:
             with Client(daemon.address) as client:
                 assert client.ask(payloads.simple_document(lines)) == reply_to(lines)

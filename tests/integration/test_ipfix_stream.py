@@ -230,16 +230,21 @@ def stream_of(start, sink, tmp_path):
 
 @pytest.mark.parametrize('size', (512, 1400, 9000, 65000))
 def test_messages_are_full_and_within_message_size(stream_of, generator, size):
-    """A payload of one address family and one interface: as few messages as the size allows, one Set in each."""
+    """A payload of one address family and one interface: for each direction as few messages as the size allows, one Set in
+    each."""
     interface = generator.interfaces[PROD][0]
     lines = [line for line in generator.lines(interface, 4000) if ':' not in line][:2000]
     reader = stream_of(lines, message_size=size)
     assert max(m.length for m in reader.messages) <= size
     with_flows = [m for m in reader.messages if m.flow_records]
-    record = sum(e.length for e in with_flows[0].data_sets[0].template.elements)
-    count = sum(len(m.flow_records) for m in with_flows)
-    assert len(with_flows) == math.ceil(count / ((size - 20) // record))
     assert all(len(m.data_sets) == 1 for m in with_flows)
+    by_template = {}
+    for m in with_flows:
+        by_template.setdefault(m.data_sets[0].template, []).append(m)
+    assert len(by_template) == 2
+    for template, messages in by_template.items():
+        count, record = sum(len(m.flow_records) for m in messages), sum(e.length for e in template.elements)
+        assert len(messages) == math.ceil(count / ((size - 20) // record))
 
 
 def test_records_of_both_families_share_messages_in_long_sets(stream_of, generator):

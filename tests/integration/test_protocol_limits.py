@@ -1,5 +1,6 @@
 """max_payload, max_inflated, max_connections, idle_timeout: enforced with the errors the protocol names."""
 import gzip
+import socket
 import threading
 import time
 
@@ -150,16 +151,19 @@ def test_a_client_that_asks_and_never_reads_is_held_up_not_buffered(start, sink,
     daemon = start(['-c', write_config(tmp_path, {'sink': udp(sink.port)}, two_vpcs())])
     before = peak_kib(daemon)
     with Client(daemon.address) as greedy, Client(daemon.address) as other:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # so that little fits between the two
+            greedy.sock.setsockopt(socket.SOL_SOCKET, option, 64 << 10)
         greedy.sock.settimeout(0.5)
         pings, sent = b'PING\n' * 20000, 0
         try:
             while sent < 64 << 20:
-                sent += greedy.sock.send(pings)
+                sent += greedy.sock.send(pings[sent % 5:])
         except (TimeoutError, BlockingIOError):
             pass
         assert sent < 64 << 20, 'the daemon took 64 MB of PINGs and nobody has read one PONG'
         assert other.ping() == 'PONG'
-        assert peak_kib(daemon) - before < 16 << 10
+        if SLOW == 1:  # sanitizers keep freed memory
+            assert peak_kib(daemon) - before < 16 << 10
         # Who reads after all gets all: one PONG for each PING that was sent whole.
         pongs = 0
         greedy.sock.settimeout(10)

@@ -43,7 +43,8 @@ static void every_type_of_value_is_taken(void **state)
                                   "template_refresh = 1500ms\n"
                                   "[collector \"b\"]\ntransport = file\naddress = flows.ipfix\n"
                                   "[vpc \"v\"]\naccount = 1234*\ninterface = eni-1 ,eni-2\nfreebind = yes\n"
-                                  "vpc_id = vpc-?\ncollector = b, a\nexporter_ip = 127.0.0.9\n"
+                                  "vpc_id = vpc-?\nsubnet = subnet-*\ntgw = tgw-1\n"
+                                  "collector = b, a\nexporter_ip = 127.0.0.9\n"
                                   "format = version, start\n");
     const struct conf_vpc *v = &conf->vpcs[0];
 
@@ -64,6 +65,8 @@ static void every_type_of_value_is_taken(void **state)
     assert_string_equal(conf->collectors[1].address_text, "flows.ipfix");
     assert_string_equal(v->account, "1234*");
     assert_string_equal(v->vpc_id, "vpc-?");
+    assert_string_equal(v->subnet, "subnet-*");
+    assert_string_equal(v->tgw, "tgw-1");
     assert_int_equal(v->interface.count, 2);
     assert_string_equal(v->interface.item[0], "eni-1");
     assert_string_equal(v->interface.item[1], "eni-2");
@@ -76,6 +79,85 @@ static void every_type_of_value_is_taken(void **state)
     assert_int_equal(v->format->field[1], FIELD_START);
     assert_string_equal(v->format_text, "version, start");
     conf_unref(conf);
+}
+
+static void leniency_is_the_formats(void **state)
+{
+    struct conf *conf = load_text(
+        COLLECTOR VPC "lenient_trailing = yes\n"
+                      "[vpc \"v\"]\nlog_group = /g\nexporter_ip = 127.0.0.3\n"
+                      "lenient_trailing = yes\nformat = version start\n"
+                      "[vpc \"strict\"]\nlog_group = /h\nexporter_ip = 127.0.0.4\nformat = version\n");
+    char *text = printed(conf);
+
+    (void)state;
+    assert_true(conf->vpcs[0].format->lenient);
+    assert_int_equal(conf->vpcs[0].format->count, 2);
+    assert_false(conf->vpcs[1].format->lenient);
+    assert_true(conf->vpcs[2].format->lenient);
+    assert_true(conf->vpcs[2].format->is_default_v2);
+    assert_false(format_default()->lenient);
+    assert_non_null(strstr(text, "\n#format = ${version} ${account-id} "));
+    assert_non_null(strstr(text, "\nlenient_trailing = yes\n"));
+    free(text);
+    conf_unref(conf);
+}
+
+static char warnings[2048];
+
+static void note_warning(void *ctx, const char *what)
+{
+    strcat(strcat(strcat(warnings, ctx), what), "\n");
+}
+
+static const char *warnings_of(const char *text)
+{
+    struct conf *conf = load_text(text);
+
+    warnings[0] = '\0';
+    for (size_t i = 0; i < conf->vpc_count; i++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s: ", conf->vpcs[i].name);
+        conf_warnings(conf, i, note_warning, name);
+    }
+    conf_unref(conf);
+    return warnings;
+}
+
+static void names_that_are_no_fields_are_warned_of_one_by_one(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        warnings_of(COLLECTOR VPC "format = ${version} ${brand-new}\n  ${srcaddr} other\n"),
+        "default: \"brand-new\" is no field that this version knows: its values are passed over\n"
+        "default: \"other\" is no field that this version knows: its values are passed over\n");
+    assert_string_equal(warnings_of(COLLECTOR VPC "format = version\n"), "");
+    assert_string_equal(warnings_of(COLLECTOR VPC), "");
+}
+
+#define UNUSED(name)                                                                                         \
+    "is not used: lines without a header are read by the format of [vpc \"" name                             \
+    "\"], which differs; tell the two apart by log_group or account\n"
+#define SECTION(name, ip, keys) "[vpc \"" name "\"]\nexporter_ip = 127.0.0." ip "\n" keys "\n"
+
+static void formats_that_cannot_be_used_are_warned_of(void **state)
+{
+    (void)state;
+    assert_string_equal(warnings_of(COLLECTOR VPC SECTION("a", "3", "interface = eni-1\nformat = version")),
+                        "default: " UNUSED("a"));
+    assert_string_equal(
+        warnings_of(COLLECTOR SECTION("a", "3", "log_group = /g\nvpc_id = vpc-1\nformat = vpc-id")
+                        SECTION("b", "4", "log_group = /g\nvpc_id = vpc-2")),
+        "b: " UNUSED("a"));
+    assert_string_equal(warnings_of(COLLECTOR VPC SECTION("a", "3", "log_group = /a\nformat = version")
+                                        SECTION("b", "4", "log_group = /b\nformat = start")
+                                            SECTION("c", "5", "account = 1\nformat = end")
+                                                SECTION("d", "6", "account = 2\nformat = bytes")),
+                        "");
+    assert_string_equal(warnings_of(COLLECTOR SECTION("a", "3", "log_group = /a\nformat = version") SECTION(
+                            "b", "4", "log_group = /a\naccount = 1\nformat = ${version}")),
+                        "");
 }
 
 static void an_address_without_a_host_listens_on_any(void **state)
@@ -209,7 +291,8 @@ static void what_t_prints_loads_again_as_the_same(void **state)
                                   "[collector \"f\"]\naddress = file:/tmp/a;b.ipfix\n"
                                   "[vpc \"default\"]\nexporter_ip = 127.0.0.2\n"
                                   "[vpc \"v\"]\nlog_group = /aws/*\ninterface = eni-1, eni-2\naccount = 1\n"
-                                  "vpc_id = vpc-1\nexporter_ip = 127.0.0.3\ncollector = f\n"
+                                  "vpc_id = vpc-1\nsubnet = s-*\ntgw = tgw-1\n"
+                                  "exporter_ip = 127.0.0.3\ncollector = f\n"
                                   "format = ${version}   ${no-such-field}\n\t${vpc-id}\n");
     char *first = printed(conf), *second;
 
@@ -218,7 +301,8 @@ static void what_t_prints_loads_again_as_the_same(void **state)
     assert_non_null(strstr(first, "[vpc \"default\"]\n# takes what no other [vpc] takes\n"));
     assert_non_null(
         strstr(first, "[vpc \"v\"]\n# takes records with log group /aws/* and account 1 and VPC vpc-1 and "
-                      "interface eni-1 or eni-2\n"));
+                      "subnet s-* and Transit Gateway tgw-1 and interface eni-1 or eni-2\n"
+                      "# warning: format \"no-such-field\" is no field"));
     assert_non_null(strstr(first, "\nformat = ${version} ${no-such-field} ${vpc-id}\n"));
     assert_non_null(strstr(first, "\n#format = ${version} ${account-id} ${interface-id} "));
     assert_non_null(strstr(first, "\nidle_timeout = 90s\n"));
@@ -406,6 +490,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_minimal_file_gets_every_default),
         cmocka_unit_test(every_type_of_value_is_taken),
+        cmocka_unit_test(leniency_is_the_formats),
+        cmocka_unit_test(names_that_are_no_fields_are_warned_of_one_by_one),
+        cmocka_unit_test(formats_that_cannot_be_used_are_warned_of),
         cmocka_unit_test(an_address_without_a_host_listens_on_any),
         cmocka_unit_test(a_collector_address_may_say_its_transport),
         cmocka_unit_test(a_vpc_without_collectors_goes_to_all_of_them),

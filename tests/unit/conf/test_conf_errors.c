@@ -269,9 +269,9 @@ static void options_that_do_not_go_together_name_both_places(void **state)
         {COLLECTOR VPC "collector = c, d\n",
          "t.conf:5: [vpc \"default\"] collector: there is no [collector \"d\"]; known are c"},
         {COLLECTOR "[vpc \"prod\"]\nexporter_ip = 127.0.0.2\n",
-         "t.conf:3: [vpc \"prod\"] has no log_group, account, interface or vpc_id: it would take every "
-         "record; name "
-         "it \"default\" if that is meant"},
+         "t.conf:3: [vpc \"prod\"] has no log_group, account, interface, vpc_id, subnet or tgw: it would "
+         "take "
+         "every record; name it \"default\" if that is meant"},
         {COLLECTOR VPC "account = 123456789012\n", "t.conf:5: [vpc \"default\"] account: \"default\" takes "
                                                    "what no other [vpc] takes and has no such key; "
                                                    "remove it, or give the section another name"},

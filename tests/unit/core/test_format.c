@@ -118,6 +118,29 @@ static void unknown_names_are_kept_and_counted(void **state)
     assert_int_equal(f.field[2], FIELD_UNKNOWN);
 }
 
+static void unknown_names_can_be_listed(void **state)
+{
+    struct slice text = slice_str("${brand-new} ${srcaddr},other ${interface-tag} last"), name;
+
+    (void)state;
+    assert_true(format_next_unknown(&text, &name));
+    assert_true(slice_is(name, "brand-new"));
+    assert_true(format_next_unknown(&text, &name));
+    assert_true(slice_is(name, "other"));
+    assert_true(format_next_unknown(&text, &name));
+    assert_true(slice_is(name, "last"));
+    assert_false(format_next_unknown(&text, &name));
+}
+
+static void percent_encoded_fields_are_known_beforehand(void **state)
+{
+    (void)state;
+    assert_false(format_default()->has_tags);
+    assert_false(parse("srcaddr instance-id").has_tags);
+    assert_true(parse("srcaddr instance-tag").has_tags);
+    assert_true(parse("asg-tag-2").has_tags);
+}
+
 static void errors_name_the_word(void **state)
 {
     (void)state;
@@ -166,6 +189,11 @@ static void headers_are_told_from_records(void **state)
     assert_false(is_header("bogus line"));
     assert_false(is_header("versions srcaddr"));
     assert_false(is_header("VERSION ACCOUNT-ID"));
+    assert_true(is_header("brand-new newer srcaddr dstaddr"));
+    assert_true(is_header("version brand-new srcaddr"));
+    assert_false(is_header("brand-new newer newest srcaddr dstaddr"));
+    assert_false(is_header("ingress egress 10.0.0.1 start end"));
+    assert_true(is_header("srcaddr dstaddr X_1 Y_2 Z_3"));
 }
 
 int main(void)
@@ -176,6 +204,8 @@ int main(void)
         cmocka_unit_test(every_field_of_the_table_is_known),
         cmocka_unit_test(other_orders_of_the_fourteen_are_not_the_default),
         cmocka_unit_test(unknown_names_are_kept_and_counted),
+        cmocka_unit_test(unknown_names_can_be_listed),
+        cmocka_unit_test(percent_encoded_fields_are_known_beforehand),
         cmocka_unit_test(errors_name_the_word),
         cmocka_unit_test(too_many_fields_are_an_error),
         cmocka_unit_test(headers_are_told_from_records),

@@ -380,6 +380,42 @@ static void a_long_counted_payload_is_taken_in_large_pieces(void **state)
     free(piece);
 }
 
+/* Of what JSON's framing turns on, in any order: mostly text, so that a value goes on for a while. */
+static void any_json_is_followed_alike_however_it_is_cut(void **state)
+{
+    static const char odd[] = "{}[]\"\"\"\"\\}]}]\n x";
+    uint32_t random = 99;
+
+    (void)state;
+    for (unsigned round = 0; round < 400; round++) {
+        struct transcript bytewise, other;
+        char text[400];
+
+        for (size_t i = 0; i < sizeof(text); i++) {
+            random = random * 1664525 + 1013904223;
+            text[i] = (random >> 8) % 512 < 64 + round ? odd[(random >> 24) % (sizeof(odd) - 1)] : 'a';
+        }
+        memset(text, '{', 1 + round % 40);
+        memset(text + sizeof(text) - 60, ']', 60);
+        follow(&bytewise, slice_of(text, sizeof(text)), 0, MAX);
+        for (size_t cut = 1; cut <= sizeof(text); cut += 1 + round % 3) {
+            follow(&other, slice_of(text, sizeof(text)), cut, MAX);
+            assert_string_equal(other.text, bytewise.text);
+        }
+    }
+}
+
+static void brackets_and_quotes_in_long_strings_do_not_count(void **state)
+{
+#define LONG "a}]{[ 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789"
+    (void)state;
+    expect("{\"" LONG "\":\"" LONG LONG "\\\"" LONG "}\"}\n[]\n",
+           "<{\"" LONG "\":\"" LONG LONG "\\\"" LONG "}\"}><[]>");
+    expect("[[[{\"" LONG "\\\\\":[\"" LONG "\"]}]],\"" LONG "\"]\n",
+           "<[[[{\"" LONG "\\\\\":[\"" LONG "\"]}]],\"" LONG "\"]>");
+    expect("[\"" LONG LONG, "|<[\"" LONG LONG ">");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +441,8 @@ int main(void)
         cmocka_unit_test(a_broken_stream_stays_broken),
         cmocka_unit_test(an_empty_call_changes_nothing),
         cmocka_unit_test(a_long_counted_payload_is_taken_in_large_pieces),
+        cmocka_unit_test(any_json_is_followed_alike_however_it_is_cut),
+        cmocka_unit_test(brackets_and_quotes_in_long_strings_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -419,6 +419,7 @@ static void no_byte_before_the_line_is_read(void **state)
 
     (void)state;
     check_rejected(&f, "x 1.1111.1111.111", "srcaddr: \"1.1111.1111.111\" is not an IPv4 or IPv6 address");
+    check_rejected(&f, "xx .11111.11111.11", "srcaddr: \".11111.11111.11\" is not an IPv4 or IPv6 address");
 }
 
 static uint32_t next_random(uint32_t *seed)
@@ -464,6 +465,94 @@ static void unknown_fields_are_parsed_over(void **state)
 }
 
 /* Shared samples, where they are. */
+
+static void values_behind_the_last_are_passed_over_where_the_format_allows_it(void **state)
+{
+    struct format f = *format_default(), tag = format_of("srcaddr instance-tag");
+
+    (void)state;
+    f.lenient = tag.lenient = true;
+    assert_int_equal(parse(&f, OK_LINE " one-too-many"), RECORD_FLOW);
+    assert_true(field_set_eq(&flow.present, &f.has));
+    assert_int_equal(parse(&f, OK_LINE), RECORD_FLOW);
+    assert_int_equal(parse(&f, OK_LINE "   two  more\t"), RECORD_FLOW);
+    assert_int_equal(parse(&f, V2 "- - - - - - - 1431280876 1431280934 - NODATA 1 2 3"), RECORD_SKIPPED);
+    check_rejected(&f, V2 "10.1.2.3", "4 values, the format has 14 fields");
+    check_rejected(&f, V2 "10.1.2.3 10.4.5.6 40000 443 6 3 x 1700000000 1700000060 ACCEPT OK more",
+                   "bytes: \"x\" is not a number from 0 to 18446744073709551615");
+    assert_int_equal(parse(&tag, "10.0.0.1 a%20b c%20d"), RECORD_FLOW);
+    assert_true(slice_is(flow.m.INSTANCE_TAG, "a b"));
+}
+
+static void check_tag(const char *written, const char *wanted)
+{
+    struct format f = format_of("instance-tag srcaddr asg-tag-2");
+    char line[128];
+
+    snprintf(line, sizeof(line), "%s 10.0.0.1 %s", written, written);
+    assert_int_equal(parse(&f, line), RECORD_FLOW);
+    assert_true(field_set_has(&flow.present, FIELD_INSTANCE_TAG));
+    assert_true(slice_is(flow.m.INSTANCE_TAG, wanted));
+    assert_true(slice_is(flow.m.ASG_TAG_2, wanted));
+}
+
+static void tags_are_percent_decoded(void **state)
+{
+    (void)state;
+    check_tag("web", "web");
+    check_tag("web%20server%2F1", "web server/1");
+    check_tag("%e6%97%A5%E6%9C%AC", "\xe6\x97\xa5\xe6\x9c\xac");
+    check_tag("caf\xc3\xa9%21", "caf\xc3\xa9!");
+    check_tag("100%25", "100%");
+    check_tag("%2541", "%41");
+    check_tag("%2D", "-");
+    check_tag("a+b", "a+b");
+    check_tag("tab%09line%0Aend", "tab\tline\nend");
+}
+
+static void what_is_no_percent_encoding_stays_as_it_is(void **state)
+{
+    (void)state;
+    check_tag("100%", "100%");
+    check_tag("%", "%");
+    check_tag("%4", "%4");
+    check_tag("%zz%41%4g", "%zzA%4g");
+    check_tag("%%34", "%4");
+    check_tag("a%00b%20c", "a%00b c");
+    /* Not UTF-8 once decoded: cut short, overlong, a surrogate, Latin-1. */
+    check_tag("%20%e6%97", "%20%e6%97");
+    check_tag("%C0%AF", "%C0%AF");
+    check_tag("%ED%A0%80", "%ED%A0%80");
+    check_tag("caf%E9%20", "caf%E9%20");
+}
+
+static void only_tags_are_percent_decoded(void **state)
+{
+    struct format f = format_of("srcaddr instance-id resource-id instance-tag");
+
+    (void)state;
+    assert_int_equal(parse(&f, "10.0.0.1 a%20b c%20d -"), RECORD_FLOW);
+    assert_true(slice_is(flow.m.INSTANCE_ID, "a%20b"));
+    assert_true(slice_is(flow.m.RESOURCE_ID, "c%20d"));
+    assert_false(field_set_has(&flow.present, FIELD_INSTANCE_TAG));
+}
+
+/* A tag of AWS has up to 256 characters: 1024 bytes of UTF-8, and three times that where each is encoded. */
+static void the_longest_tag_is_taken_and_a_longer_one_is_not(void **state)
+{
+    struct format f = format_of("srcaddr interface-tag");
+    char line[64 + 3 * (RECORD_STRING_MAX + 1)] = "10.0.0.1 ";
+
+    (void)state;
+    for (unsigned i = 0; i < RECORD_STRING_MAX / 4; i++)
+        strcat(line, "%F0%9F%8C%8D");
+    assert_int_equal(parse(&f, line), RECORD_FLOW);
+    assert_int_equal(flow.m.INTERFACE_TAG.len, RECORD_STRING_MAX);
+    strcat(line, "%21");
+    assert_int_equal(parse(&f, line), RECORD_REJECTED);
+    assert_non_null(strstr(why.detail, "interface-tag: \"%F0%9F"));
+    assert_non_null(strstr(why.detail, "is too long"));
+}
 
 static FILE *open_shared(const char *name)
 {
@@ -636,6 +725,11 @@ int main(void)
         cmocka_unit_test(no_byte_before_the_line_is_read),
         cmocka_unit_test(damaged_lines_are_judged_as_the_plain_parser_judges_them),
         cmocka_unit_test(unknown_fields_are_parsed_over),
+        cmocka_unit_test(values_behind_the_last_are_passed_over_where_the_format_allows_it),
+        cmocka_unit_test(tags_are_percent_decoded),
+        cmocka_unit_test(what_is_no_percent_encoding_stays_as_it_is),
+        cmocka_unit_test(only_tags_are_percent_decoded),
+        cmocka_unit_test(the_longest_tag_is_taken_and_a_longer_one_is_not),
         cmocka_unit_test(shared_vrl_cases_come_out_as_expected),
         cmocka_unit_test(shared_golden_files_come_out_as_expected),
         cmocka_unit_test(shared_lines_are_all_read),

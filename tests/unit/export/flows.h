@@ -36,6 +36,7 @@ static inline void flow_garbage(struct flow *f)
 {
     memset(f, 0xa5, sizeof(*f));
     f->present = (struct field_set){0};
+    f->asked = (struct field_set){0};
     f->times_in_ms = false;
 }
 

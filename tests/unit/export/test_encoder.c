@@ -186,6 +186,36 @@ static void direction_decides_the_interface_side(void **state)
     stop(&f);
 }
 
+static void inferred_direction_is_exported_as_a_logged_one(void **state)
+{
+    struct fixture f;
+    struct flow flow;
+
+    (void)state;
+    start(&f);
+    flow_v2(&flow, 11);
+    for (unsigned i = 0; i < 3; i++) {
+        flow_derive(&flow, 77, 11);
+        if (i != 2)
+            flow_infer(&flow, i == 0 ? DIRECTION_INGRESS : DIRECTION_EGRESS);
+        flow.m.BYTES = i;
+        assert_int_equal(give(&f, 0, &flow), 0);
+    }
+    read_all(&f);
+    assert_int_equal(f.reader.count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t which = value(&f, i, 1);
+
+        assert_int_equal(has(&f, i, 0, 61), which != 2);
+        if (which != 2)
+            assert_int_equal(value(&f, i, 61), which);
+        assert_int_equal(has(&f, i, 0, 10), which != 1);
+        assert_int_equal(has(&f, i, 0, 14), which != 0);
+        assert_int_equal(value(&f, i, which == 1 ? 14 : 10), 77);
+    }
+    stop(&f);
+}
+
 static void packet_addresses_are_sent_only_where_they_differ(void **state)
 {
     struct fixture f;
@@ -440,6 +470,181 @@ static void each_interface_is_noted_once_with_what_belongs_to_it(void **state)
     stop(&f);
 }
 
+/* Which record has private element `number` in it, and what it says; "" where it is left out. */
+static const char *says(const struct fixture *f, uint64_t bytes, uint16_t number)
+{
+    static char text[2048];
+
+    for (size_t i = 0; i < f->reader.count; i++) {
+        struct slice s;
+
+        if (value(f, i, 1) != bytes)
+            continue;
+        if (!has(f, i, FLOWS_PEN, number))
+            return "";
+        s = reader_text(&f->reader, &f->reader.records[i], FLOWS_PEN, number);
+        memcpy(text, s.ptr, s.len);
+        text[s.len] = '\0';
+        return text;
+    }
+    return "no such record";
+}
+
+/* Options records come ahead of a payload's data: they can say one thing of an interface. */
+static void a_record_that_says_other_things_of_its_interface_brings_them_itself(void **state)
+{
+    static const char *const tags[] = {"blue", "blue", "green", "blue", "green", "blues"};
+    struct fixture f;
+    struct flow flow;
+
+    (void)state;
+    start(&f);
+    for (unsigned i = 0; i < 6; i++) {
+        flow_v2(&flow, 11);
+        FLOW_SET(&flow, INTERFACE_TAG, slice_str(tags[i]));
+        flow.m.BYTES = i;
+        assert_int_equal(give(&f, 0, &flow), 0);
+    }
+    read_all(&f);
+    assert_int_equal(f.out.note_count, 1);
+    assert_true(slice_is(note_value(&f.out, &f.out.notes[0], FIELD_INTERFACE_TAG), "blue"));
+    assert_int_equal(f.reader.count, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        bool apart = strcmp(tags[i], "blue") != 0;
+
+        assert_string_equal(says(&f, i, 49), apart ? tags[i] : "");
+        assert_string_equal(says(&f, i, 3), apart ? "eni-0123456789abcdef0" : ""); /* all that it has */
+        assert_string_equal(says(&f, i, 2), apart ? "123456789012" : "");
+    }
+    stop(&f);
+}
+
+static void what_a_record_has_not_any_more_is_a_difference(void **state)
+{
+    struct fixture f;
+    struct flow flow;
+
+    (void)state;
+    start(&f);
+    for (unsigned i = 0; i < 3; i++) {
+        flow_v2(&flow, 11);
+        flow.asked = flow.present;
+        if (i == 0)
+            FLOW_SET(&flow, INSTANCE_ID, SLICE_LIT("i-1"));
+        if (i < 2)
+            field_set_add(&flow.asked, FIELD_INSTANCE_ID);
+        flow.m.BYTES = i;
+        assert_int_equal(give(&f, 0, &flow), 0);
+    }
+    read_all(&f);
+    assert_string_equal(says(&f, 0, 3), "");
+    assert_string_equal(says(&f, 1, 3), "eni-0123456789abcdef0");
+    assert_string_equal(says(&f, 2, 3), "eni-0123456789abcdef0");
+    stop(&f);
+}
+
+/* The interface may have had an instance in an earlier payload: only this record says that it has none. */
+static void a_value_that_only_a_later_format_asks_for_is_a_difference(void **state)
+{
+    struct fixture f;
+    struct flow flow;
+
+    (void)state;
+    start(&f);
+    for (unsigned i = 0; i < 2; i++) {
+        flow_v2(&flow, 11);
+        flow.asked = flow.present;
+        if (i == 1)
+            field_set_add(&flow.asked, FIELD_INSTANCE_ID);
+        flow.m.BYTES = i;
+        assert_int_equal(give(&f, 0, &flow), 0);
+    }
+    read_all(&f);
+    assert_string_equal(says(&f, 0, 3), "");
+    assert_string_equal(says(&f, 1, 3), "eni-0123456789abcdef0");
+    stop(&f);
+}
+
+static void text_that_options_records_have_no_room_for_stays_in_the_record(void **state)
+{
+    char longest[65], longer[66];
+    struct fixture f;
+    struct flow flow;
+
+    (void)state;
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[65] = '\0';
+    memcpy(longest, longer, 64);
+    longest[64] = '\0';
+    start(&f);
+    for (unsigned i = 0; i < 4; i++) {
+        flow_v2(&flow, 11);
+        flow.m.INTERFACE_ID = i < 2 ? SLICE_LIT("eni-a") : SLICE_LIT("eni-b");
+        FLOW_SET(&flow, INTERFACE_TAG, slice_str(i < 2 ? longest : longer));
+        flow.m.BYTES = i;
+        flow_derive(&flow, interface_index(flow.m.INTERFACE_ID), 11);
+        assert_int_equal(give(&f, 0, &flow), 0);
+    }
+    read_all(&f);
+    for (unsigned i = 0; i < 4; i++)
+        assert_string_equal(says(&f, i, 49), i < 2 ? "" : longer);
+    stop(&f);
+}
+
+static void interfaces_with_one_index_are_told_apart(void **state)
+{
+    struct fixture f;
+    struct flow flow;
+
+    (void)state;
+    start(&f);
+    for (unsigned i = 0; i < 2; i++) {
+        flow_v2(&flow, 11);
+        flow.m.INTERFACE_ID = i == 0 ? SLICE_LIT("eni-a") : SLICE_LIT("eni-b");
+        flow.m.BYTES = i;
+        flow_derive(&flow, 5, 11);
+        assert_int_equal(give(&f, 0, &flow), 0);
+    }
+    read_all(&f);
+    assert_string_equal(says(&f, 0, 3), "");
+    assert_string_equal(says(&f, 1, 3), "eni-b");
+    stop(&f);
+}
+
+#define MANY_INTERFACES 3000
+
+static void however_many_interfaces_a_payload_has_each_is_noted_once(void **state)
+{
+    bool seen[MANY_INTERFACES] = {false};
+    struct fixture f;
+    struct flow flow;
+    char id[32];
+
+    (void)state;
+    start(&f);
+    for (unsigned payload = 0; payload < 3; payload++) {
+        messages_clear(&f.out);
+        memset(seen, 0, sizeof(seen));
+        for (unsigned i = 0; i < 2 * MANY_INTERFACES; i++) {
+            flow_v2(&flow, 11);
+            snprintf(id, sizeof(id), "eni-%u", i * 7 % MANY_INTERFACES);
+            flow.m.INTERFACE_ID = slice_str(id);
+            flow_derive(&flow, 1 + i * 7 % MANY_INTERFACES, 11);
+            assert_int_equal(give(&f, 0, &flow), 0);
+        }
+        assert_int_equal(f.out.note_count, MANY_INTERFACES);
+        for (unsigned i = 0; i < MANY_INTERFACES; i++) {
+            assert_in_range(f.out.notes[i].index, 1, MANY_INTERFACES);
+            assert_false(seen[f.out.notes[i].index - 1]);
+            seen[f.out.notes[i].index - 1] = true;
+        }
+        read_all(&f);
+        assert_int_equal(f.reader.count, 2 * MANY_INTERFACES);
+        assert_int_equal(registry_count(f.registry), 1); /* none of them is apart */
+    }
+    stop(&f);
+}
+
 /* Record by record against what the flow says, whatever is present: BYTES tells which record it is. */
 static _Thread_local unsigned random_state = 1;
 
@@ -459,7 +664,8 @@ static void random_member(struct flow *f, unsigned id, unsigned i)
         *(struct flow_addr *)(void *)member = chance(2) ? addr4(chance(3)) : addr6((uint8_t)chance(3));
         break;
     case KIND_STR:
-        *(struct slice *)(void *)member = slice_of(letters + chance(10), chance(25));
+        *(struct slice *)(void *)member =
+            slice_of(letters + chance(10), chance(10) ? chance(17) : chance(25));
         break;
     case KIND_U64:
     case KIND_TIME: {
@@ -518,16 +724,49 @@ static void check_member(const struct fixture *f, const struct reader_record *re
     }
 }
 
-static void check_record(const struct fixture *f, const struct reader_record *rec, const struct flow *flow)
+static bool same_interface(const struct flow *a, const struct flow *b)
+{
+    for (unsigned id = 0; id < FIELD_COUNT; id++) {
+        const struct field_info *info = &field_table[id];
+        const char *x = (const char *)a + info->offset, *y = (const char *)b + info->offset;
+
+        if (info->carriage == CARRIAGE_FLOW)
+            continue;
+        if (field_set_has(&a->present, id) != field_set_has(&b->present, id))
+            return false;
+        if (field_set_has(&a->present, id) &&
+            !(info->kind == KIND_STR
+                  ? slice_eq(*(const struct slice *)(const void *)x, *(const struct slice *)(const void *)y)
+                  : memcmp(x, y, info->size) == 0))
+            return false;
+    }
+    return true;
+}
+
+static bool fits_options(const struct flow *f)
+{
+    for (unsigned id = 0; id < FIELD_COUNT; id++) {
+        const struct field_info *info = &field_table[id];
+        const struct slice *text = (const void *)((const char *)f + info->offset);
+
+        if (info->carriage != CARRIAGE_FLOW && info->kind == KIND_STR && field_set_has(&f->present, id) &&
+            text->len > info->limit)
+            return false;
+    }
+    return flow_interface(f).len <= 32;
+}
+
+/* `told`: options records say of the interface what the flow says. */
+static void check_record(const struct fixture *f, const struct reader_record *rec, const struct flow *flow,
+                         bool told)
 {
     bool full = f->out.list[rec->message].profile == FIELDS_FULL;
-    bool interface = flow->ingress_interface != 0 || flow->egress_interface != 0;
     unsigned expected = 1;
 
     for (unsigned id = 0; id < FIELD_COUNT; id++) {
         if (!field_set_has(&flow->present, id))
             continue;
-        if (!full && interface && field_table[id].carriage != CARRIAGE_FLOW)
+        if (!full && told && field_table[id].carriage != CARRIAGE_FLOW)
             continue;
         if (id == FIELD_PKT_SRCADDR && same(flow, FIELD_SRCADDR, &flow->m.SRCADDR, &flow->m.PKT_SRCADDR))
             continue;
@@ -560,6 +799,8 @@ static void random_records_of_many_kinds_come_out_as_they_went_in(void **state)
     struct field_set kinds[RANDOM_KINDS] = {0};
     struct flow *flows = calloc(RANDOM_FLOWS, sizeof(*flows));
     bool(*seen)[FIELDS_PROFILES] = calloc(RANDOM_FLOWS, sizeof(*seen));
+    const struct flow *first[2][3] = {{NULL}}; /* of each VPC's interfaces */
+    bool told[RANDOM_FLOWS] = {false};
     struct fixture f;
     size_t expected = 0;
 
@@ -573,14 +814,26 @@ static void random_records_of_many_kinds_come_out_as_they_went_in(void **state)
                 field_set_add(&kinds[k], id);
     for (unsigned i = 0; i < RANDOM_FLOWS; i++) {
         const struct field_set *kind = &kinds[chance(RANDOM_KINDS)];
-        uint32_t vpc = chance(2);
+        uint32_t vpc = chance(2), index = chance(3);
 
         flow_garbage(&flows[i]);
         for (unsigned id = 0; id < FIELD_COUNT; id++)
             if (field_set_has(kind, id))
                 random_member(&flows[i], id, i);
         flows[i].m.BYTES = i;
-        flow_derive(&flows[i], chance(3), 11 + vpc);
+        if (first[vpc][index] != NULL && chance(2))
+            for (unsigned id = 0; id < FIELD_COUNT; id++)
+                if (field_table[id].carriage != CARRIAGE_FLOW) {
+                    flows[i].present.bits[id >> 6] &= ~(UINT64_C(1) << (id & 63));
+                    if (field_set_has(&first[vpc][index]->present, id))
+                        flow_has(&flows[i], id);
+                    memcpy((char *)&flows[i] + field_table[id].offset,
+                           (const char *)first[vpc][index] + field_table[id].offset, field_table[id].size);
+                }
+        flow_derive(&flows[i], index, 11 + vpc);
+        if (first[vpc][index] == NULL)
+            first[vpc][index] = &flows[i];
+        told[i] = index != 0 && same_interface(&flows[i], first[vpc][index]) && fits_options(&flows[i]);
         if (give(&f, vpc, &flows[i]) ==
             0) /* the templates may run out: 40 kinds, times address families and sides */
             expected += vpc == 0 ? 1 : 2;
@@ -595,7 +848,7 @@ static void random_records_of_many_kinds_come_out_as_they_went_in(void **state)
         assert_true(which < RANDOM_FLOWS);
         assert_false(*once);
         *once = true;
-        check_record(&f, &f.reader.records[i], &flows[which]);
+        check_record(&f, &f.reader.records[i], &flows[which], told[which]);
     }
     stop(&f);
     free(seen);
@@ -675,6 +928,7 @@ int main(void)
         cmocka_unit_test(rejected_record_is_denied_and_dropped),
         cmocka_unit_test(ipv6_record_has_ipv6_elements),
         cmocka_unit_test(direction_decides_the_interface_side),
+        cmocka_unit_test(inferred_direction_is_exported_as_a_logged_one),
         cmocka_unit_test(packet_addresses_are_sent_only_where_they_differ),
         cmocka_unit_test(full_has_the_interface_and_its_texts_standard_does_not),
         cmocka_unit_test(standard_keeps_everything_in_a_record_without_interface),
@@ -686,6 +940,12 @@ int main(void)
         cmocka_unit_test(discarded_payload_leaves_nothing_behind),
         cmocka_unit_test(empty_payload_makes_no_message),
         cmocka_unit_test(each_interface_is_noted_once_with_what_belongs_to_it),
+        cmocka_unit_test(a_record_that_says_other_things_of_its_interface_brings_them_itself),
+        cmocka_unit_test(what_a_record_has_not_any_more_is_a_difference),
+        cmocka_unit_test(a_value_that_only_a_later_format_asks_for_is_a_difference),
+        cmocka_unit_test(text_that_options_records_have_no_room_for_stays_in_the_record),
+        cmocka_unit_test(interfaces_with_one_index_are_told_apart),
+        cmocka_unit_test(however_many_interfaces_a_payload_has_each_is_noted_once),
         cmocka_unit_test(random_records_of_many_kinds_come_out_as_they_went_in),
         cmocka_unit_test(workers_share_the_registry_and_agree_on_templates),
         cmocka_unit_test(smallest_messages_work),

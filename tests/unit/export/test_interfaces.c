@@ -102,6 +102,31 @@ static void values_are_merged_and_the_newer_one_counts(void **state)
     interfaces_clear(&t);
 }
 
+static void a_value_that_is_gone_becomes_empty(void **state)
+{
+    struct messages ms = {0};
+    struct interfaces t;
+    uint32_t place;
+
+    (void)state;
+    interfaces_init(&t, INTERFACES_MAX);
+    note(&ms, 7, "eni-a", "123", "subnet-1");
+    learn_last(&t, &ms, &place);
+    note(&ms, 7, "eni-a", "123", NULL);
+    field_set_add(&ms.notes[ms.note_count - 1].none, FIELD_SUBNET_ID);
+    field_set_add(&ms.notes[ms.note_count - 1].none, FIELD_VPC_ID); /* never was there: not told */
+    assert_int_equal(learn_last(&t, &ms, &place), INTERFACE_NEWS);
+    assert_value(&t, 7, FIELD_SUBNET_ID, "");
+    assert_true(field_set_has(&interfaces_find(&t, 7)->has, FIELD_SUBNET_ID)); /* so it is told */
+    assert_false(field_set_has(&interfaces_find(&t, 7)->has, FIELD_VPC_ID));
+    assert_int_equal(learn_last(&t, &ms, &place), INTERFACE_KNOWN);
+    note(&ms, 7, "eni-a", "123", "subnet-1");
+    assert_int_equal(learn_last(&t, &ms, &place), INTERFACE_NEWS);
+    assert_value(&t, 7, FIELD_SUBNET_ID, "subnet-1");
+    messages_free(&ms);
+    interfaces_clear(&t);
+}
+
 static void another_name_with_the_same_index_is_a_collision_said_once(void **state)
 {
     struct messages ms = {0};
@@ -226,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_new_interface_is_news_and_the_same_again_is_not),
         cmocka_unit_test(the_table_owns_its_text),
         cmocka_unit_test(values_are_merged_and_the_newer_one_counts),
+        cmocka_unit_test(a_value_that_is_gone_becomes_empty),
         cmocka_unit_test(another_name_with_the_same_index_is_a_collision_said_once),
         cmocka_unit_test(beyond_the_limit_none_is_added_and_known_ones_stay),
         cmocka_unit_test(many_interfaces_are_all_found),

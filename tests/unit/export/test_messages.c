@@ -75,6 +75,47 @@ static void note_keeps_the_values_of_the_interface_and_no_other(void **state)
     messages_free(&ms);
 }
 
+static void note_tells_what_the_format_asks_and_the_record_has_not(void **state)
+{
+    struct messages ms = {0};
+    struct flow flow;
+
+    (void)state;
+    flow_v2(&flow, 11);
+    flow.asked = flow.present;
+    field_set_add(&flow.asked, FIELD_SUBNET_ID);
+    field_set_add(&flow.asked, FIELD_TCP_FLAGS); /* not the interface's */
+    assert_int_equal(messages_add_note(&ms, &flow, 0, 1), 0);
+    for (unsigned i = 0; i < FIELD_COUNT; i++)
+        assert_int_equal(field_set_has(&ms.notes[0].none, i), i == FIELD_SUBNET_ID);
+    messages_free(&ms);
+}
+
+static void an_interface_goes_by_its_id_else_its_resource_else_its_attachment(void **state)
+{
+    struct messages ms = {0};
+    struct flow flow;
+
+    (void)state;
+    flow_garbage(&flow);
+    assert_int_equal(flow_interface(&flow).len, 0);
+    assert_int_equal(messages_add_note(&ms, &flow, 0, 1), 0);
+    FLOW_SET(&flow, TGW_ATTACHMENT_ID, SLICE_LIT("tgw-attach-1"));
+    assert_true(slice_is(flow_interface(&flow), "tgw-attach-1"));
+    assert_int_equal(messages_add_note(&ms, &flow, 0, 1), 0);
+    FLOW_SET(&flow, RESOURCE_ID, SLICE_LIT("nat-1"));
+    assert_true(slice_is(flow_interface(&flow), "nat-1"));
+    assert_int_equal(messages_add_note(&ms, &flow, 0, 1), 0);
+    FLOW_SET(&flow, INTERFACE_ID, SLICE_LIT("eni-1"));
+    assert_true(slice_is(flow_interface(&flow), "eni-1"));
+    assert_int_equal(messages_add_note(&ms, &flow, 0, 1), 0);
+    assert_int_equal(note_name(&ms, &ms.notes[0]).len, 0);
+    assert_true(slice_is(note_name(&ms, &ms.notes[1]), "tgw-attach-1"));
+    assert_true(slice_is(note_name(&ms, &ms.notes[2]), "nat-1"));
+    assert_true(slice_is(note_name(&ms, &ms.notes[3]), "eni-1"));
+    messages_free(&ms);
+}
+
 static void note_outlives_the_text_it_was_made_from(void **state)
 {
     struct messages ms = {0};
@@ -121,6 +162,8 @@ int main(void)
         cmocka_unit_test(messages_lie_one_behind_another),
         cmocka_unit_test(entry_without_bytes_is_for_the_last_bytes_there_are),
         cmocka_unit_test(note_keeps_the_values_of_the_interface_and_no_other),
+        cmocka_unit_test(note_tells_what_the_format_asks_and_the_record_has_not),
+        cmocka_unit_test(an_interface_goes_by_its_id_else_its_resource_else_its_attachment),
         cmocka_unit_test(note_outlives_the_text_it_was_made_from),
         cmocka_unit_test(clear_forgets_and_keeps_the_memory),
     };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zlib.h>
 
 #include <cmocka.h>
@@ -280,6 +281,97 @@ static void a_header_line_names_the_fields(void **state)
     assert_string_equal(recorder.text, "default:eni-1:99:13;default:eni-1:98:13;");
 }
 
+static void unknown_names_of_headers_are_told_once_and_parsed_over(void **state)
+{
+    static const char text[] = "brand-new srcport srcaddr dstaddr newer\n"
+                               "x 99 10.0.0.1 10.0.0.2 y\n"
+                               "srcport srcaddr dstaddr newer newest\n"
+                               "98 10.0.0.1 10.0.0.2 - -\n";
+    char many[4096] = "srcport srcaddr dstaddr";
+    struct batch b = run(&with_default, text, sizeof(text) - 1);
+
+    (void)state;
+    assert_int_equal(b.exported, 2);
+    assert_int_equal(b.rejected, 0);
+    assert_string_equal(b.unknown_fields, "brand-new newer newest");
+    for (unsigned i = 0; i < 100; i++)
+        snprintf(many + strlen(many), 32, " unknown-name-number-%u", i);
+    b = run(&with_default, many, strlen(many));
+    assert_true(strlen(b.unknown_fields) > sizeof(b.unknown_fields) - 32);
+    assert_non_null(strstr(b.unknown_fields, "unknown-name-number-0 unknown-name-number-1 "));
+}
+
+static void leniency_of_the_first_vpc_holds_for_headers_too(void **state)
+{
+    static const char text[] = "srcport interface-id srcaddr dstaddr log-status\n"
+                               "99 eni-1 10.0.0.1 10.0.0.2 OK more than needed\n"
+                               "srcport interface-id srcaddr dstaddr\n"
+                               "98 eni-1 10.0.0.1 10.0.0.2 more\n"
+                               "97 eni-1 10.0.0.1\n";
+    struct format lenient = *format_default();
+    struct batch b;
+
+    (void)state;
+    b = run(&with_default, text, sizeof(text) - 1);
+    assert_int_equal(b.error.kind, ERROR_UNREADABLE);
+    lenient.lenient = true;
+    vpcs[2].format = &lenient;
+    b = run(&with_default, text, sizeof(text) - 1);
+    vpcs[2].format = NULL;
+    assert_int_equal(b.exported, 2);
+    assert_int_equal(b.rejected, 1);
+    assert_string_equal(b.samples[0].why.detail, "3 values, the format has 4 fields");
+}
+
+static void rejected_lines_are_told_with_their_own_log_group(void **state)
+{
+    static const char text[] = DOCUMENT("DATA_MESSAGE", "/aws/vpc/prod", EVENT(LINE_A) "," EVENT("one two"))
+        DOCUMENT("DATA_MESSAGE", "/aws/vpc/dev", EVENT("three"));
+    struct batch b = run(&with_default, text, sizeof(text) - 1);
+
+    (void)state;
+    assert_int_equal(b.rejected, 2);
+    assert_string_equal(b.samples[0].log_group, "/aws/vpc/prod");
+    assert_string_equal(b.samples[1].log_group, "/aws/vpc/dev");
+    assert_string_equal(b.log_group, "/aws/vpc/prod");
+}
+
+static uint64_t odd_times(const char *start, const char *end)
+{
+    char text[256];
+    struct batch b;
+
+    snprintf(text, sizeof(text),
+             "srcaddr dstaddr interface-id srcport start end\n10.0.0.1 10.0.0.2 eni-1 1 %s %s\n", start, end);
+    b = run(&with_default, text, strlen(text));
+    assert_int_equal(b.exported, 1);
+    return b.odd_times;
+}
+
+static void times_that_cannot_be_are_exported_and_counted(void **state)
+{
+    char ahead[32], too_far[32];
+
+    (void)state;
+    snprintf(ahead, sizeof(ahead), "%lld", (long long)time(NULL) + 86000);
+    snprintf(too_far, sizeof(too_far), "%lld", (long long)time(NULL) + 87000);
+    assert_int_equal(odd_times("1700000000", "1700000059"), 0);
+    assert_int_equal(odd_times("1700000000", "1700000000"), 0);
+    assert_int_equal(odd_times("1700000000123", "1700000000124"), 0);
+    assert_int_equal(odd_times("946684800", ahead), 0);
+    assert_int_equal(odd_times("-", "-"), 0);
+    assert_int_equal(odd_times("-", "1700000000"), 0);
+    assert_int_equal(odd_times("1700000000", "-"), 0);
+    assert_int_equal(odd_times("1700000001", "1700000000"), 1);
+    assert_int_equal(odd_times("946684799", "1700000000"), 1);
+    assert_int_equal(odd_times("0", "0"), 1);
+    assert_int_equal(odd_times("123456789", "123456790"), 1);
+    assert_int_equal(odd_times("1700000000", too_far), 1);
+    assert_int_equal(odd_times(too_far, "-"), 1);
+    assert_int_equal(odd_times("-", "5"), 1);
+    assert_int_equal(odd_times("999999999999999999", "999999999999999999"), 1);
+}
+
 static void more_text_than_max_inflated_is_too_large(void **state)
 {
     char *zeros = calloc(1, 70000), packed[4096];
@@ -312,6 +404,28 @@ static void payloads_within_payloads_end_somewhere(void **state)
     assert_string_equal(recorder.text, "");
 }
 
+/* The second payload's text takes the place of the first one's, where the log group stood. */
+static void a_nested_payload_does_not_reject_in_the_name_of_the_one_before(void **state)
+{
+    static char numbers[1 + 2 * 5000], first[2048], second[20000], event[30000];
+    struct batch b;
+    int n;
+
+    (void)state;
+    numbers[0] = '[';
+    for (size_t i = 1; i < sizeof(numbers); i += 2)
+        memcpy(numbers + i, "5,", 2);
+    numbers[sizeof(numbers) - 1] = ']';
+    n = snprintf(event, sizeof(event), "{\"Records\":[{\"kinesis\":{\"data\":\"%.*s\"}},",
+                 (int)base64(document, sizeof(document) - 1, first), first);
+    n += snprintf(event + n, sizeof(event) - (size_t)n, "{\"kinesis\":{\"data\":\"%.*s\"}}]}",
+                  (int)base64(numbers, sizeof(numbers), second), second);
+    b = run(&with_default, event, (size_t)n);
+    assert_int_equal(b.exported, 2);
+    assert_int_equal(b.rejected, 5000);
+    assert_string_equal(b.log_group, "");
+}
+
 static void nothing_and_kinesis_aggregates_are_told_apart(void **state)
 {
     struct batch b = run(&with_default, "", 0);
@@ -337,8 +451,13 @@ int main(void)
         cmocka_unit_test(a_payload_without_one_readable_line_is_unreadable),
         cmocka_unit_test(records_that_no_vpc_takes_are_refused_by_name),
         cmocka_unit_test(a_header_line_names_the_fields),
+        cmocka_unit_test(unknown_names_of_headers_are_told_once_and_parsed_over),
+        cmocka_unit_test(leniency_of_the_first_vpc_holds_for_headers_too),
+        cmocka_unit_test(rejected_lines_are_told_with_their_own_log_group),
+        cmocka_unit_test(times_that_cannot_be_are_exported_and_counted),
         cmocka_unit_test(more_text_than_max_inflated_is_too_large),
         cmocka_unit_test(payloads_within_payloads_end_somewhere),
+        cmocka_unit_test(a_nested_payload_does_not_reject_in_the_name_of_the_one_before),
         cmocka_unit_test(nothing_and_kinesis_aggregates_are_told_apart),
     };
 
