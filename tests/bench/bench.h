@@ -8,11 +8,22 @@
 
 #include "vpcflowd/buffer.h"
 
-/* A CloudWatch Logs document of `records` version 2 flows of one interface, the same for the same seed. */
-int bench_document(unsigned records, unsigned seed, struct buffer *ret);
+enum bench_shape {
+    BENCH_V2,   /* the default format, IPv4 */
+    BENCH_IPV6, /* the default format, IPv6 */
+    BENCH_V5,   /* all 29 fields up to version 5 */
+    BENCH_V11   /* all VPC fields up to version 11 */
+};
+#define BENCH_FORMAT_MAX 2048
+
+int bench_shape_of(const char *name); /* -1: there is none of that name */
+/* The shape's format, as a configuration has it. */
+void bench_format(enum bench_shape shape, char *ret, size_t size);
+/* A CloudWatch Logs document of `records` flows of one interface, the same for the same seed. */
+int bench_document(enum bench_shape shape, unsigned records, unsigned seed, struct buffer *ret);
 int bench_gzip(const struct buffer *plain, struct buffer *ret);
 
-int bench_stages(unsigned records);
+int bench_stages(enum bench_shape shape, unsigned records);
 int bench_load(const char *port, const char *file, unsigned times, unsigned connections);
 int bench_sink(const char *port);
 

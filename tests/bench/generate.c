@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "bench.h"
+#include "vpcflowd/flow.h"
 
 static uint32_t next(uint32_t *state)
 {
@@ -17,27 +18,156 @@ static int add(struct buffer *b, const char *text)
     return buffer_append(b, text, strlen(text), SIZE_MAX / 2);
 }
 
-/* Traffic as a server on the internet sees it: thousands of peers, a few services, counters of any size.
- * Compresses as real payloads do, to some 37 bytes a record. */
-static int add_event(struct buffer *b, uint32_t *rnd, unsigned i)
-{
-    char text[512], peer[16], own[16] = "10.20.1.15";
-    uint32_t r = next(rnd), ip = next(rnd), packets = 1 + next(rnd) % (r % 7 == 0 ? 50000 : 40);
-    uint32_t start = 1700000000 + next(rnd) % 60, in = r & 1;
-    unsigned port = 1024 + next(rnd) % 64000, service = (unsigned[]){443, 22, 8080, 53}[(r >> 8) % 4];
+/* ---- shapes ---- */
 
-    snprintf(peer, sizeof(peer), "198.%u.%u.%u", 16 + (ip >> 16) % 16, (ip >> 8) & 255, ip & 255);
-    snprintf(
+static bool is_gateways(enum field_id id)
+{
+    return strncmp(field_table[id].name, "tgw-", 4) == 0 ||
+           strncmp(field_table[id].name, "packets-lost-", 13) == 0 || id == FIELD_RESOURCE_TYPE;
+}
+
+static unsigned shape_version(enum bench_shape shape)
+{
+    return shape == BENCH_V5 ? 5 : shape == BENCH_V11 ? 11 : 2;
+}
+
+void bench_format(enum bench_shape shape, char *ret, size_t size)
+{
+    size_t n = 0;
+
+    for (unsigned i = 0; i < FIELD_COUNT; i++)
+        if (field_table[i].version <= shape_version(shape) && !is_gateways((enum field_id)i))
+            n += (size_t)snprintf(ret + n, size - n, "%s%s", n == 0 ? "" : " ", field_table[i].name);
+}
+
+int bench_shape_of(const char *name)
+{
+    static const char *const names[] = {"v2", "ipv6", "v5", "v11"};
+
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(*names)); i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- traffic ---- */
+
+/* As a server on the internet sees it: thousands of peers, a few services, counters of any size. Compresses
+ * as real payloads do, to some 37 bytes a record. */
+struct traffic {
+    char peer[40], own[40];
+    bool in;
+    unsigned port, service, packets, bytes, start, end;
+    uint32_t dice;
+};
+
+static void next_traffic(uint32_t *rnd, enum bench_shape shape, struct traffic *t)
+{
+    uint32_t r = next(rnd), ip = next(rnd);
+
+    t->dice = r;
+    t->in = (r & 1) != 0;
+    t->packets = 1 + next(rnd) % (r % 7 == 0 ? 50000 : 40);
+    t->bytes = t->packets * (40 + r % 1400);
+    t->start = 1700000000 + next(rnd) % 60;
+    t->end = t->start + 20 + next(rnd) % 40;
+    t->port = 1024 + next(rnd) % 64000;
+    t->service = (unsigned[]){443, 22, 8080, 53}[(r >> 8) % 4];
+    if (shape == BENCH_IPV6) {
+        snprintf(t->own, sizeof(t->own), "2001:db8:20:1::15");
+        snprintf(t->peer, sizeof(t->peer), "2001:db8:%x:%x::%x", ip >> 24, (ip >> 8) & 0xffff, ip & 255);
+    } else {
+        snprintf(t->own, sizeof(t->own), "10.20.1.15");
+        snprintf(t->peer, sizeof(t->peer), "198.%u.%u.%u", 16 + (ip >> 16) % 16, (ip >> 8) & 255, ip & 255);
+    }
+}
+
+/* What fields of later versions say: the same for all of an interface's records, except what differs by flow.
+ */
+static int print_later_field(enum field_id id, const struct traffic *t, char *out, size_t size)
+{
+    switch (field_table[id].kind) {
+    case KIND_ADDR:
+        return snprintf(out, size, "%s", (id == FIELD_PKT_SRCADDR) == t->in ? t->peer : t->own);
+    case KIND_DIRECTION:
+        return snprintf(out, size, "%s", t->in ? "ingress" : "egress");
+    case KIND_STR:
+        if (id == FIELD_TYPE)
+            return snprintf(out, size, "IPv4");
+        if (field_table[id].carriage == CARRIAGE_FLOW)
+            return snprintf(out, size, "%s", t->dice % 16 == 0 ? "AMAZON" : "-");
+        return snprintf(out, size, "%.8s-0a1b2c3d4e5f60718", field_table[id].name);
+    case KIND_U8:
+    case KIND_U16:
+    case KIND_U64:
+    case KIND_TIME:
+    case KIND_ACTION:
+    case KIND_STATUS:
+        break;
+    }
+    return snprintf(out, size, "%u", 1 + t->dice % 3);
+}
+
+static int print_field(enum field_id id, unsigned version, const struct traffic *t, char *out, size_t size)
+{
+    switch ((unsigned)id) {
+    case FIELD_VERSION:
+        return snprintf(out, size, "%u", version);
+    case FIELD_ACCOUNT_ID:
+        return snprintf(out, size, "123456789012");
+    case FIELD_INTERFACE_ID:
+        return snprintf(out, size, "eni-0a1b2c3d4e5f60718");
+    case FIELD_SRCADDR:
+        return snprintf(out, size, "%s", t->in ? t->peer : t->own);
+    case FIELD_DSTADDR:
+        return snprintf(out, size, "%s", t->in ? t->own : t->peer);
+    case FIELD_SRCPORT:
+        return snprintf(out, size, "%u", t->in ? t->port : t->service);
+    case FIELD_DSTPORT:
+        return snprintf(out, size, "%u", t->in ? t->service : t->port);
+    case FIELD_PROTOCOL:
+        return snprintf(out, size, "6");
+    case FIELD_PACKETS:
+        return snprintf(out, size, "%u", t->packets);
+    case FIELD_BYTES:
+        return snprintf(out, size, "%u", t->bytes);
+    case FIELD_START:
+        return snprintf(out, size, "%u", t->start);
+    case FIELD_END:
+        return snprintf(out, size, "%u", t->end);
+    case FIELD_ACTION:
+        return snprintf(out, size, "%s", t->dice % 11 == 0 ? "REJECT" : "ACCEPT");
+    case FIELD_LOG_STATUS:
+        return snprintf(out, size, "OK");
+    default:
+        return print_later_field(id, t, out, size);
+    }
+}
+
+static int add_event(struct buffer *b, enum bench_shape shape, uint32_t *rnd, unsigned i)
+{
+    char text[8192];
+    struct traffic t;
+    unsigned version = shape_version(shape);
+    size_t n;
+
+    next_traffic(rnd, shape, &t);
+    n = (size_t)snprintf(
         text, sizeof(text),
-        "%s{\"id\":\"3454240186498915494862616751090378749909214%05u%08u\",\"timestamp\":%u000,\"message\":"
-        "\"2 123456789012 eni-0a1b2c3d4e5f60718 %s %s %u %u 6 %u %u %u %u %s OK\"}",
-        i == 0 ? "" : ",", i, next(rnd) % 100000000, start, in ? peer : own, in ? own : peer,
-        in ? port : service, in ? service : port, packets, packets * (40 + r % 1400), start,
-        start + 20 + next(rnd) % 40, r % 11 == 0 ? "REJECT" : "ACCEPT");
+        "%s{\"id\":\"3454240186498915494862616751090378749909214%05u%08u\",\"timestamp\":%u000,"
+        "\"message\":\"",
+        i == 0 ? "" : ",", i, next(rnd) % 100000000, t.start);
+    for (unsigned id = 0; id < FIELD_COUNT; id++) {
+        if (field_table[id].version > version || is_gateways((enum field_id)id))
+            continue;
+        n += (size_t)print_field((enum field_id)id, version, &t, text + n, sizeof(text) - n);
+        text[n++] = ' ';
+    }
+    memcpy(text + n - 1, "\"}", 3);
     return add(b, text);
 }
 
-int bench_document(unsigned records, unsigned seed, struct buffer *ret)
+int bench_document(enum bench_shape shape, unsigned records, unsigned seed, struct buffer *ret)
 {
     uint32_t rnd = seed * 2654435761u + 1;
 
@@ -48,7 +178,7 @@ int bench_document(unsigned records, unsigned seed, struct buffer *ret)
             "\"logEvents\":[") != 0)
         return -1;
     for (unsigned i = 0; i < records; i++)
-        if (add_event(ret, &rnd, i) != 0)
+        if (add_event(ret, shape, &rnd, i) != 0)
             return -1;
     return add(ret, "]}");
 }
