@@ -25,8 +25,8 @@ int options_templates(struct options_encoder *o, enum conf_fields profile, uint3
 /* The options templates (but those of interfaces' details), and RFC 5610 type information for every private
  * element. */
 int options_types(struct options_encoder *o, struct messages *out, struct error *ret_err);
-/* The same for files and for collectors built on libfixbuf (ipfixDump, SiLK): those take type information only
- * with names of variable length, which nfcapd and nfacctd, on UDP, cannot take. */
+/* The same for files and for collectors built on libfixbuf (ipfixDump, SiLK): those take type information
+ * only with names of variable length, which nfcapd and nfacctd, on UDP, cannot take. */
 int options_types_variable(struct options_encoder *o, struct messages *out, struct error *ret_err);
 /* The VPC: observation domain, names, exporter address. */
 int options_vpc(struct options_encoder *o, const struct conf_vpc *vpc, struct messages *out,

@@ -266,16 +266,20 @@ static void sync_files(struct exporter_set *set)
     }
 }
 
-static void run_list(struct exporter_set *set, struct exporter **list)
+static void run_list(struct exporter_list *list)
 {
-    struct exporter *e = *list, *next;
+    struct exporter *e = list->first, *next;
 
-    *list = NULL;
+    *list = (struct exporter_list){0};
     for (; e != NULL; e = next) {
         next = e->link;
         e->linked = false;
         exporter_flush(e);
     }
+}
+
+static void after_run(struct exporter_set *set)
+{
     sync_files(set);
     idle_look(&set->idle);
 }
@@ -286,15 +290,22 @@ static void on_pass(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    run_list(set, &set->host.ready);
+    run_list(&set->host.ready);
+    after_run(set);
 }
 
 static void on_tick(void *arg)
 {
     struct exporter_set *set = arg;
 
-    run_list(set, &set->host.waiting);
-    if (set->host.waiting == NULL)
+    /* Both are taken before either runs, as running fills them again. */
+    struct exporter_list starved = set->host.starved, waiting = set->host.waiting;
+
+    set->host.starved = set->host.waiting = (struct exporter_list){0};
+    run_list(&starved);
+    run_list(&waiting);
+    after_run(set);
+    if (set->host.starved.first == NULL && set->host.waiting.first == NULL)
         tick_stop(&set->host.tick);
 }
 

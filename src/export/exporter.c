@@ -37,11 +37,15 @@ static const char *collector_address(const struct exporter *e)
 
 /* ---- lists ---- */
 
-static void link_to(struct exporter *e, struct exporter **list)
+static void link_to(struct exporter *e, struct exporter_list *list)
 {
     e->linked = true;
-    e->link = *list;
-    *list = e;
+    e->link = NULL;
+    if (list->first == NULL)
+        list->first = e;
+    else
+        list->last->link = e;
+    list->last = e;
 }
 
 static void make_ready(struct exporter *e)
@@ -50,17 +54,17 @@ static void make_ready(struct exporter *e)
 
     if (e->linked)
         return;
-    if (e->host->ready == NULL)
+    if (e->host->ready.first == NULL)
         event_add(e->host->pass, &now);
     link_to(e, &e->host->ready);
 }
 
-static void make_wait(struct exporter *e)
+static void make_wait(struct exporter *e, struct exporter_list *list)
 {
     if (e->linked)
         return;
     tick_start(&e->host->tick);
-    link_to(e, &e->host->waiting);
+    link_to(e, list);
 }
 
 static void push_part(struct exporter *e, struct part part)
@@ -335,29 +339,31 @@ static void give_up(struct exporter *e, const struct origin *origin, const struc
     sent_up_to(e, origin);
 }
 
-/* How many messages may leave now. */
+/* How many messages may leave now. It is the collector's socket buffer that must not overflow, so its
+ * exporters share what a millisecond allows. */
 static unsigned budget(struct exporter *e)
 {
-    unsigned burst = (unsigned)e->collector->conf->burst;
+    struct exporter_collector *c = e->collector;
     uint64_t now;
 
-    if (burst == 0 || is_file(e))
+    if (c->conf->burst == 0 || is_file(e))
         return UNPACED_BURST;
     now = tick_now();
-    if (now != e->window) {
-        e->window = now;
-        e->allowance = burst;
+    if (now != c->window) {
+        c->window = now;
+        c->allowance = (unsigned)c->conf->burst;
     }
-    return e->allowance;
+    return c->allowance;
 }
 
-/* What is left waits for the next millisecond, or (unpaced) the next pass. */
-static void wait_turn(struct exporter *e)
+/* What is left waits for the next millisecond, or (unpaced) the next pass. Who got nothing goes first then.
+ */
+static void wait_turn(struct exporter *e, bool starved)
 {
     if (e->collector->conf->burst == 0 || is_file(e))
         make_ready(e);
     else
-        make_wait(e);
+        make_wait(e, starved ? &e->host->starved : &e->host->waiting);
 }
 
 /* One volley. Returns whether there may be more to send now. */
@@ -372,7 +378,7 @@ static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
     if (v->count == 0)
         return false;
     rc = e->transport->ops->send(e->transport, v, &sent, ret_err);
-    e->allowance -= e->allowance < sent ? e->allowance : sent;
+    e->collector->allowance -= e->collector->allowance < sent ? e->collector->allowance : sent;
     count_sent(e, origin, sent);
     if (rc == TRANSPORT_TOO_LARGE)
         give_up(e, &origin[sent], ret_err);
@@ -386,7 +392,7 @@ static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
         event_add(e->writable, NULL);
         return false;
     case TRANSPORT_WAIT_TICK:
-        make_wait(e);
+        make_wait(e, &e->host->waiting);
         return false;
     case TRANSPORT_FAILED:
         hold(e, ret_err);
@@ -408,10 +414,12 @@ void exporter_flush(struct exporter *e)
 {
     struct error why = {0};
     unsigned left;
+    bool starved;
 
     if (e->state == EXPORTER_HOLDING || (e->writable != NULL && event_pending(e->writable, EV_WRITE, NULL)))
         return;
     left = budget(e);
+    starved = left == 0;
     while (left > 0) {
         size_t before = e->tally.sent.messages;
 
@@ -423,7 +431,7 @@ void exporter_flush(struct exporter *e)
         left -= left < before ? left : (unsigned)before;
     }
     if (e->parts.next < e->parts.end)
-        wait_turn(e);
+        wait_turn(e, starved);
 }
 
 void exporter_safe(struct exporter *e)

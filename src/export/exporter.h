@@ -26,15 +26,20 @@ struct event;
 struct event_base;
 struct exporter;
 
+struct exporter_list {
+    struct exporter *first, *last;
+};
+
 /* What all exporters of a configuration share. delivery_exporters.c owns it and runs its lists. */
 struct exporter_host {
     struct event_base *base;
     struct options_encoder *options;
-    struct event *pass;       /* zero timeout: runs `ready` in the loop's next pass */
-    struct tick tick;         /* runs `waiting` */
-    struct exporter *ready;   /* something to send */
-    struct exporter *waiting; /* something to send, in a later millisecond */
-    size_t queued;            /* parts of all exporters, sent but not safe ones included */
+    struct event *pass;           /* zero timeout: runs `ready` in the loop's next pass */
+    struct tick tick;             /* runs `starved`, then `waiting` */
+    struct exporter_list ready;   /* something to send */
+    struct exporter_list starved; /* something to send in a later millisecond: others had used up this one */
+    struct exporter_list waiting; /* the same, having had their turn */
+    size_t queued;                /* parts of all exporters, sent but not safe ones included */
     struct volley volley;
 };
 
@@ -44,6 +49,8 @@ struct exporter_collector {
     struct transport *file;    /* TRANSPORT_FILE: the one that all write to; else NULL */
     struct exporter *unsynced; /* exporters with something that is written, not safe */
     unsigned holding;          /* exporters that are not RUNNING */
+    uint64_t window;           /* pacing: the millisecond that `allowance` is for */
+    unsigned allowance;        /* messages that may still leave in it, of all the exporters */
     struct log_limit failed_limit, lost_limit;
 };
 
@@ -72,9 +79,7 @@ struct exporter {
     struct event *retry;    /* HOLDING: try again; PROBING: no complaint has come */
     struct event *refresh;  /* NULL for a file */
     struct event *writable; /* the same */
-    uint64_t window;        /* pacing: the millisecond that `allowance` is for */
-    unsigned allowance;
-    struct exporter *link; /* in the host's ready or waiting */
+    struct exporter *link;  /* in one of the host's lists */
     bool linked;
     struct exporter *unsynced_link;
     bool unsynced;

@@ -653,6 +653,45 @@ static void a_burst_is_paced_and_in_order(void **state)
     close(fd);
 }
 
+/* Two VPCs with plenty to send to one collector: how many messages in all, and how long one of them had to
+ * wait. */
+static void exporters_of_one_collector_share_its_burst_and_take_turns(void **state)
+{
+    int fd = listen_as(0);
+    unsigned char got[2048];
+    unsigned from[2] = {0, 0}, alone = 0, longest = 0, last = 2;
+    struct shipment *s = new_shipment();
+    struct delivery *d;
+    uint64_t begin;
+
+    (void)state;
+    conf.vpc_count = 2;
+    collectors[0].burst = 4;
+    d = start();
+    add_data(s, 100, 0, FIELDS_STANDARD, 0);
+    add_data(s, 100, 1, FIELDS_STANDARD, 0);
+    begin = now_ms();
+    d->ops->ship(d, s);
+    RUN_UNTIL(base, 5000, done_count == 1);
+    assert_true(now_ms() - begin >= 200 / 4 - 2);
+    while (recv(fd, got, sizeof(got), 0) > 0) {
+        unsigned vpc = read32(got + 12) == vpcs[1].domain;
+
+        if (got[IPFIX_HEADER_SIZE] != 'D')
+            continue;
+        from[vpc]++;
+        alone = vpc == last ? alone + 1 : 1;
+        last = vpc;
+        if (alone > longest)
+            longest = alone;
+    }
+    assert_int_equal(from[0], 100);
+    assert_int_equal(from[1], 100);
+    assert_in_range(longest, 1, 16); /* not one of them first, and then the other */
+    d->ops->free(d);
+    close(fd);
+}
+
 static void many_interfaces_are_paced_too(void **state)
 {
     int fd = listen_as(0);
@@ -953,7 +992,7 @@ static void check_full_kernel(enum transport_result result)
         assert_int_equal(scripted.taken, 40);
         assert_true(event_pending(e.writable, EV_WRITE, NULL));
         RUN_UNTIL(base, 1000, !event_pending(e.writable, EV_WRITE, NULL));
-        assert_ptr_equal(host.ready, &e);
+        assert_ptr_equal(host.ready.first, &e);
     } else {
         assert_true(e.linked);
     }
@@ -1222,6 +1261,7 @@ int main(void)
         TEST(a_collision_of_names_is_logged_and_counted),
         TEST(everything_is_told_again_at_template_refresh_even_when_idle),
         TEST(a_burst_is_paced_and_in_order),
+        TEST(exporters_of_one_collector_share_its_burst_and_take_turns),
         TEST(many_interfaces_are_paced_too),
         TEST(without_burst_all_leaves_at_once),
         TEST(when_idle_waits_for_the_last_message),
