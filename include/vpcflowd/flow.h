@@ -72,6 +72,11 @@ static inline void field_set_add(struct field_set *s, unsigned id)
     s->bits[id >> 6] |= UINT64_C(1) << (id & 63);
 }
 
+static inline void field_set_remove(struct field_set *s, unsigned id)
+{
+    s->bits[id >> 6] &= ~(UINT64_C(1) << (id & 63));
+}
+
 static inline bool field_set_has(const struct field_set *s, unsigned id)
 {
     return (s->bits[id >> 6] >> (id & 63)) & 1;
@@ -80,6 +85,17 @@ static inline bool field_set_has(const struct field_set *s, unsigned id)
 static inline bool field_set_eq(const struct field_set *a, const struct field_set *b)
 {
     return a->bits[0] == b->bits[0] && a->bits[1] == b->bits[1];
+}
+
+static inline bool field_set_empty(const struct field_set *s)
+{
+    return (s->bits[0] | s->bits[1]) == 0;
+}
+
+/* The fields that are in both. */
+static inline struct field_set field_set_and(const struct field_set *a, const struct field_set *b)
+{
+    return (struct field_set){{a->bits[0] & b->bits[0], a->bits[1] & b->bits[1]}};
 }
 
 /* Values of ACTION are firewallEvent's (IE 233), values of DIRECTION flowDirection's (IE 61). */

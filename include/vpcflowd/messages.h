@@ -17,7 +17,10 @@
 #include "vpcflowd/buffer.h"
 #include "vpcflowd/flow.h"
 
+/* RFC 7011 3.1, 3.3.2. */
+#define IPFIX_VERSION 10
 #define IPFIX_HEADER_SIZE 16
+#define IPFIX_SET_HEADER_SIZE 4
 
 struct message {
     uint32_t offset; /* in messages.bytes */

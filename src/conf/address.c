@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "table.h"
+#include "conf/table.h"
 
 static void set_v4(struct conf_address *a, struct in_addr addr, uint16_t port)
 {

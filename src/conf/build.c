@@ -1,4 +1,4 @@
-#include "build.h"
+#include "conf/build.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

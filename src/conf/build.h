@@ -4,7 +4,7 @@
 #ifndef CONF_BUILD_H
 #define CONF_BUILD_H
 
-#include "table.h"
+#include "conf/table.h"
 
 /* Where a section and each of its keys was set: for "set twice" and for errors found when all is read. */
 struct build_section {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "table.h"
+#include "conf/table.h"
 
 struct conf *conf_ref(struct conf *conf)
 {

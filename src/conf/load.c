@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "build.h"
-#include "reader.h"
+#include "conf/build.h"
+#include "conf/reader.h"
 
 static int on_section(void *user, const char *header, unsigned line)
 {

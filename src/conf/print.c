@@ -1,5 +1,5 @@
 /* What -t prints: every option of every section, in the file's own syntax. */
-#include "table.h"
+#include "conf/table.h"
 
 static void print_section(const struct conf *conf, enum conf_section section, size_t index, FILE *out)
 {

@@ -2,7 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "build.h"
+#include "conf/build.h"
 
 /* What no file could say either: -t must print something that loads again. */
 static int check_text(struct build *b, const char *flag, const char *text)

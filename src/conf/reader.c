@@ -1,11 +1,11 @@
-#include "reader.h"
+#include "conf/reader.h"
 
 #include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "table.h"
+#include "conf/table.h"
 
 /* Bytes that no line may contain stand for those that inih would take for syntax. */
 #define CODE_SEMICOLON '\1'

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "build.h"
+#include "conf/build.h"
 
 #define UDP_PAYLOAD_MAX 65507 /* of an IPv4 datagram, the smaller one */
 

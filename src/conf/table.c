@@ -1,4 +1,4 @@
-#include "table.h"
+#include "conf/table.h"
 
 #include <ctype.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "table.h"
+#include "conf/table.h"
 
 #define WORKERS_MAX 64 /* for auto: the option's own limit holds for what is written */
 

@@ -1,7 +1,7 @@
 /* What is no mistake for certain, but hardly meant. */
 #include <string.h>
 
-#include "table.h"
+#include "conf/table.h"
 
 #define WARNING_MAX 512
 

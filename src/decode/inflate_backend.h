@@ -3,8 +3,8 @@
  * Headers and trailers (gzip, zlib) are read by inflate_wrapper.c for every library alike, so that all of
  * them take and refuse the same payloads with the same words.
  */
-#ifndef VPCFLOWD_INFLATE_BACKEND_H
-#define VPCFLOWD_INFLATE_BACKEND_H
+#ifndef DECODE_INFLATE_BACKEND_H
+#define DECODE_INFLATE_BACKEND_H
 
 #include <stddef.h>
 #include <stdint.h>

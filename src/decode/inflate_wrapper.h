@@ -4,8 +4,8 @@
  * A state machine over bytes in any cut. Between header and trailer it rests in WRAPPER_BODY: the caller
  * inflates, reports the output with wrapper_output() and the deflate stream's end with wrapper_body_ended().
  */
-#ifndef VPCFLOWD_INFLATE_WRAPPER_H
-#define VPCFLOWD_INFLATE_WRAPPER_H
+#ifndef DECODE_INFLATE_WRAPPER_H
+#define DECODE_INFLATE_WRAPPER_H
 
 #include <stdint.h>
 

@@ -8,9 +8,12 @@
  * what arrives in one pass of the loop leaves in few system calls. Towards a UDP collector that was away,
  * PROBING sends templates and options records and waits for complaints before any data follows. Belongs to
  * the I/O thread. Private to export/.
+ *
+ * exporter.c: life, queue, lists; exporter_options.c: templates and options records; exporter_send.c:
+ * sending; exporter_hold.c: HOLDING and PROBING.
  */
-#ifndef VPCFLOWD_EXPORT_EXPORTER_H
-#define VPCFLOWD_EXPORT_EXPORTER_H
+#ifndef EXPORT_EXPORTER_H
+#define EXPORT_EXPORTER_H
 
 #include <sys/time.h>
 
@@ -116,5 +119,34 @@ void exporter_unsafe(struct exporter *e, const struct error *why);
 
 /* Counts a shipment's part as safe; done() with the last. */
 void shipment_put(struct shipment *s);
+
+/* ---- what exporter*.c need of each other; nobody else calls these ---- */
+
+/* exporter.c */
+bool exporter_is_file(const struct exporter *e);
+const char *exporter_collector_address(const struct exporter *e);
+/* Sends in the loop's next pass. */
+void exporter_make_ready(struct exporter *e);
+/* Sends in a later millisecond: `list` is the host's `starved` or `waiting`. */
+void exporter_make_wait(struct exporter *e, struct exporter_list *list);
+/* Behind all that waits, or ahead of it; there must be room (parts_reserve). */
+void exporter_push(struct exporter *e, struct part part);
+void exporter_push_front(struct exporter *e, struct part part);
+/* Forgets the own messages that wait. */
+void exporter_drop_own(struct exporter *e);
+/* Gives back what is safe: the shipments' parts count down, own messages are freed. */
+void exporter_release(struct exporter *e);
+
+/* exporter_options.c: queues the intro, ahead of all that waits, and in place of all own messages that wait:
+ * it says what they say. */
+void exporter_introduce(struct exporter *e);
+
+/* exporter_hold.c: the next message cannot be sent: wait, and try again. */
+void exporter_hold(struct exporter *e, const struct error *why);
+/* The wait is over: HOLDING sends again, PROBING has heard no complaint. */
+void exporter_try_again(struct exporter *e);
+void exporter_works_again(struct exporter *e);
+/* Once all own messages are sent, PROBING hears whether anybody complains. */
+void exporter_await_complaints(struct exporter *e);
 
 #endif

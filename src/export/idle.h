@@ -1,6 +1,6 @@
 /* idle: the word, once and from the loop, that a delivery has nothing left to do. Private to export/. */
-#ifndef VPCFLOWD_EXPORT_IDLE_H
-#define VPCFLOWD_EXPORT_IDLE_H
+#ifndef EXPORT_IDLE_H
+#define EXPORT_IDLE_H
 
 #include "vpcflowd/delivery.h"
 

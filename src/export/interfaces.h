@@ -6,8 +6,8 @@
  * for the life of the table, offsets into the text do not survive interfaces_learn(). Belongs to the I/O
  * thread. Private to export/.
  */
-#ifndef VPCFLOWD_EXPORT_INTERFACES_H
-#define VPCFLOWD_EXPORT_INTERFACES_H
+#ifndef EXPORT_INTERFACES_H
+#define EXPORT_INTERFACES_H
 
 #include <stdbool.h>
 

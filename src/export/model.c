@@ -1,4 +1,4 @@
-#include "model.h"
+#include "export/model.h"
 
 #include <ctype.h>
 #include <stddef.h>

@@ -6,6 +6,12 @@
 
 #define PARTS_FIRST 8
 
+void own_free(struct messages *own)
+{
+    messages_free(own);
+    free(own);
+}
+
 int parts_reserve(struct parts *q, size_t more)
 {
     size_t cap = q->cap == 0 ? PARTS_FIRST : q->cap;
@@ -45,22 +51,13 @@ void parts_push_front(struct parts *q, struct part part)
     q->end++;
 }
 
-static void free_own(struct part *part)
-{
-    if (part->own != NULL) {
-        messages_free(part->own);
-        free(part->own);
-        part->own = NULL;
-    }
-}
-
 size_t parts_drop_own(struct parts *q)
 {
     size_t kept = q->next, dropped;
 
     for (size_t i = q->next; i < q->end; i++) {
         if (q->list[i].shipment == NULL)
-            free_own(&q->list[i]);
+            own_free(q->list[i].own);
         else
             q->list[kept++] = q->list[i];
     }
@@ -105,7 +102,7 @@ void parts_rewind(struct parts *q)
 void parts_free(struct parts *q)
 {
     for (size_t i = q->first; i < q->end; i++)
-        free_own(&q->list[i]);
+        own_free(q->list[i].own);
     free(q->list);
     *q = (struct parts){0};
 }

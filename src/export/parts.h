@@ -6,8 +6,8 @@
  * The part at `next` may be sent in part. What is not safe yet can be taken back (parts_rewind) and sent
  * again. Belongs to the I/O thread. Private to export/.
  */
-#ifndef VPCFLOWD_EXPORT_PARTS_H
-#define VPCFLOWD_EXPORT_PARTS_H
+#ifndef EXPORT_PARTS_H
+#define EXPORT_PARTS_H
 
 #include "vpcflowd/delivery.h"
 
@@ -24,6 +24,9 @@ struct parts {
     struct part *list;
     size_t first, next, end, cap;
 };
+
+/* Frees an exporter's own messages; NULL is none. */
+void own_free(struct messages *own);
 
 static inline const struct messages *part_messages(const struct part *p)
 {

@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "text.h"
+#include "export/text.h"
 
 static bool has(const struct flow *flow, enum field_id field)
 {

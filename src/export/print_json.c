@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text.h"
+#include "export/text.h"
 
 /* Bytes of the UTF-8 character at p (RFC 3629), 0 if there is none. */
 static size_t utf8_length(const unsigned char *p, size_t left)

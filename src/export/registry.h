@@ -2,11 +2,11 @@
 #ifndef EXPORT_REGISTRY_H
 #define EXPORT_REGISTRY_H
 
-#include "model.h"
-#include "plan.h"
+#include "export/model.h"
+#include "export/plan.h"
 
 /* Options templates for an interface's details: one for each set of fields met, ids from here up, never
- * redefined. Lower ids from TEMPLATE_ID_OPTIONS up are fixed, see options.c. */
+ * redefined. Lower ids from TEMPLATE_ID_OPTIONS up are fixed, see options_impl.h. */
 #define OPTIONS_SETS_ID (TEMPLATE_ID_OPTIONS + 64)
 #define OPTIONS_SETS_MAX 256
 

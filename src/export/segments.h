@@ -2,8 +2,8 @@
  * run, which it, or the network card, cuts into datagrams again (UDP GSO, udp(7) UDP_SEGMENT). The way down
  * the network stack is then paid once a run. The last message of a run may be shorter. Private to export/.
  */
-#ifndef VPCFLOWD_EXPORT_SEGMENTS_H
-#define VPCFLOWD_EXPORT_SEGMENTS_H
+#ifndef EXPORT_SEGMENTS_H
+#define EXPORT_SEGMENTS_H
 
 #include "export/transport.h"
 

@@ -1,3 +1,6 @@
+/* The template registry (registry_ is its prefix, registry.h its private side): which elements a data record
+ * of a key has, in which order; and the options templates of interfaces' details.
+ */
 #include "vpcflowd/templates.h"
 
 #include <pthread.h>
@@ -5,11 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
-#include "registry.h"
-
-#define MESSAGE_HEADER 16
-#define SET_HEADER 4
+#include "export/model.h"
+#include "export/registry.h"
+#include "vpcflowd/messages.h"
 
 struct template_registry {
     pthread_mutex_t lock; /* over all that follows but the model */
@@ -85,7 +86,7 @@ static void take(struct layout *l, const struct model *m, const struct template_
 {
     if (!field_set_has(left, field))
         return;
-    left->bits[field >> 6] &= ~(UINT64_C(1) << (field & 63));
+    field_set_remove(left, field);
     add_field(l, m, key, field);
 }
 
@@ -177,10 +178,10 @@ static int wire_bytes(const struct model *m, const struct layout *l, struct temp
         goto out;
     }
     wire = malloc(length);
-    if (wire == NULL || length < MESSAGE_HEADER + SET_HEADER)
+    if (wire == NULL || length < IPFIX_HEADER_SIZE + IPFIX_SET_HEADER_SIZE)
         goto out;
-    e->wire_len = length - MESSAGE_HEADER - SET_HEADER;
-    memcpy(wire, message + MESSAGE_HEADER + SET_HEADER, e->wire_len);
+    e->wire_len = length - IPFIX_HEADER_SIZE - IPFIX_SET_HEADER_SIZE;
+    memcpy(wire, message + IPFIX_HEADER_SIZE + IPFIX_SET_HEADER_SIZE, e->wire_len);
     e->wire = wire;
     wire = NULL;
     rc = 0;

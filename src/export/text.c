@@ -1,4 +1,4 @@
-#include "text.h"
+#include "export/text.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

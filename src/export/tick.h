@@ -4,8 +4,8 @@
  * base is made otherwise: exporters would send a quarter of what they may. Belongs to the I/O thread. Private
  * to export/.
  */
-#ifndef VPCFLOWD_EXPORT_TICK_H
-#define VPCFLOWD_EXPORT_TICK_H
+#ifndef EXPORT_TICK_H
+#define EXPORT_TICK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  * its exporter stamped and the body that it shares with other exporters. A volley is filled anew for every
  * send; there is one for all exporters. Belongs to the I/O thread. Private to export/.
  */
-#ifndef VPCFLOWD_EXPORT_TRANSPORT_H
-#define VPCFLOWD_EXPORT_TRANSPORT_H
+#ifndef EXPORT_TRANSPORT_H
+#define EXPORT_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -14,7 +14,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define IPFIX_VERSION 10
 #define READ_CHUNK 65536
 
 struct file {

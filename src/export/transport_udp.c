@@ -1,3 +1,6 @@
+/* UDP: a socket for each exporter, and what the network says back: which of a volley has left, and complaints
+ * (ICMP) about what left earlier.
+ */
 #include "export/transport.h"
 
 #include <errno.h>

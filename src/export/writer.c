@@ -1,5 +1,5 @@
 /* writer: libfixbuf over a message in memory (model.h). */
-#include "model.h"
+#include "export/model.h"
 
 #include <stddef.h>
 #include <string.h>

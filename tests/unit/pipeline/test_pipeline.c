@@ -65,7 +65,7 @@ static void record_free(struct output *o)
 }
 
 static const struct output_ops recorder_ops = {record_flow, record_finish, record_discard, record_free};
-static struct recorder recorder = {.output = {&recorder_ops}};
+static struct recorder recorder = {.output = {.ops = &recorder_ops}};
 
 /* ---- a configuration with two VPCs ---- */
 

@@ -1,0 +1,98 @@
+/* What an exporter says of itself and of its interfaces: templates and options records, as messages of its
+ * own in its queue. The intro says it all: before anything else, at every refresh, and after every hold.
+ */
+#include "export/exporter.h"
+
+#include <stdlib.h>
+
+static int make_intro(struct exporter *e, struct messages *out, struct error *ret_err)
+{
+    struct options_encoder *o = e->host->options;
+    enum conf_fields profile = e->collector->conf->fields;
+    const struct messages *known = &e->interfaces->known;
+
+    /* Types first: libfixbuf's readers name a template's private elements as they meet the template. */
+    if ((exporter_is_file(e) ? options_types_variable(o, out, ret_err) : options_types(o, out, ret_err)) <
+            0 ||
+        options_vpc(o, e->vpc, out, ret_err) < 0 ||
+        options_templates(o, profile, 0, e->templates, out, ret_err) < 0)
+        return -1;
+    if (known->note_count > 0 &&
+        options_interface(o, e->vpc, profile, known, known->notes, known->note_count, out, ret_err) < 0)
+        return -1;
+    return options_statistics(o, e->vpc, &e->tally.sent, out, ret_err);
+}
+
+static struct part own_part(struct messages *own)
+{
+    return (struct part){.own = own, .end = own->count};
+}
+
+void exporter_introduce(struct exporter *e)
+{
+    struct messages *own = calloc(1, sizeof(*own));
+    struct error why = {.kind = ERROR_NO_MEMORY, .detail = "no memory for templates"};
+
+    if (own == NULL || parts_reserve(&e->parts, 1) < 0 || make_intro(e, own, &why) < 0) {
+        own_free(own);
+        e->needs_intro = true;
+        exporter_hold(e, &why);
+        return;
+    }
+    exporter_drop_own(e);
+    e->needs_intro = false;
+    if (own->count == 0) {
+        own_free(own);
+        exporter_make_ready(e);
+        return;
+    }
+    e->intro = own;
+    exporter_push_front(e, own_part(own));
+}
+
+/* Queues what `rc` and `own` came to; or holds, and sends it with everything else later. */
+static void queue_own(struct exporter *e, struct messages *own, int rc, const struct error *why)
+{
+    if (rc == 0 && own->count > 0) {
+        exporter_push(e, own_part(own));
+        return;
+    }
+    own_free(own);
+    if (rc == 0)
+        return;
+    e->needs_intro = true;
+    exporter_hold(e, why);
+}
+
+void exporter_queue_templates(struct exporter *e, uint32_t count)
+{
+    struct error why = {.kind = ERROR_NO_MEMORY, .detail = "no memory for templates"};
+    uint32_t from = e->templates;
+    struct messages *own;
+    int rc = -1;
+
+    if (count <= from)
+        return;
+    e->templates = count;
+    if (e->needs_intro)
+        return;
+    own = calloc(1, sizeof(*own));
+    if (own != NULL)
+        rc = options_templates(e->host->options, e->collector->conf->fields, from, count, own, &why);
+    queue_own(e, own, rc, &why);
+}
+
+void exporter_queue_interfaces(struct exporter *e, const struct interface_note *notes, uint32_t count)
+{
+    struct error why = {.kind = ERROR_NO_MEMORY, .detail = "no memory for interface names"};
+    struct messages *own;
+    int rc = -1;
+
+    if (count == 0 || e->needs_intro)
+        return;
+    own = calloc(1, sizeof(*own));
+    if (own != NULL)
+        rc = options_interface(e->host->options, e->vpc, e->collector->conf->fields, &e->interfaces->known,
+                               notes, count, own, &why);
+    queue_own(e, own, rc, &why);
+}

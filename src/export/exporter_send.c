@@ -1,0 +1,225 @@
+/* Sending: an exporter's queue leaves in volleys, each message stamped, no more of them in a millisecond than
+ * its collector's burst; and what becomes of what was sent.
+ */
+#include "export/exporter.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <string.h>
+#include <time.h>
+
+#include "vpcflowd/metrics.h"
+
+#define UNPACED_BURST 1024 /* messages in one pass of the loop, so that others get their turn */
+
+/* ---- volleys ---- */
+
+/* Where a volley's messages came from: part `skip` after the queue's next, and the message in it. */
+struct origin {
+    size_t skip;
+    uint32_t message;
+    uint32_t length, records;
+};
+
+void volley_init(struct volley *v)
+{
+    memset(v, 0, sizeof(*v));
+    for (unsigned i = 0; i < VOLLEY_MAX; i++)
+        v->piece[i][0] = (struct iovec){v->header[i], IPFIX_HEADER_SIZE};
+}
+
+static void stamp(unsigned char *header, const char *body, uint32_t now, uint32_t sequence, uint32_t domain)
+{
+    uint32_t field[3] = {htonl(now), htonl(sequence), htonl(domain)};
+
+    memcpy(header, body, 4); /* version, length */
+    memcpy(header + 4, field, sizeof(field));
+}
+
+static void add_to_volley(struct exporter *e, const struct messages *ms, const struct message *m,
+                          uint32_t now, uint32_t sequence)
+{
+    struct volley *v = &e->host->volley;
+    char *bytes = ms->bytes.data + m->offset;
+
+    stamp(v->header[v->count], bytes, now, sequence, e->vpc->domain);
+    v->piece[v->count][1] = (struct iovec){bytes + IPFIX_HEADER_SIZE, m->length - IPFIX_HEADER_SIZE};
+    v->count++;
+}
+
+static void fill_volley(struct exporter *e, unsigned max, struct origin *origin)
+{
+    struct volley *v = &e->host->volley;
+    uint32_t sequence = e->tally.sequence, now = (uint32_t)time(NULL);
+    uint8_t profile = (uint8_t)e->collector->conf->fields;
+
+    v->count = 0;
+    for (size_t i = e->parts.next; i < e->parts.end && v->count < max; i++) {
+        const struct part *p = &e->parts.list[i];
+        const struct messages *ms = part_messages(p);
+
+        /* Whether the collector is back is tried with messages that can be made again. */
+        if (e->state == EXPORTER_PROBING && !exporter_is_file(e) && p->shipment != NULL)
+            break;
+        for (uint32_t j = p->next; j < p->end && v->count < max; j++) {
+            const struct message *m = &ms->list[j];
+
+            if (p->shipment != NULL && (m->vpc != e->vpc_index || m->profile != profile))
+                continue;
+            origin[v->count] = (struct origin){i - e->parts.next, j, m->length, m->records};
+            add_to_volley(e, ms, m, now, sequence);
+            sequence += m->records;
+        }
+    }
+}
+
+/* ---- what was sent ---- */
+
+static void count_sent(struct exporter *e, const struct origin *origin, unsigned sent)
+{
+    uint64_t octets = 0, records = 0;
+
+    for (unsigned i = 0; i < sent; i++) {
+        octets += origin[i].length;
+        records += origin[i].records;
+    }
+    e->tally.sequence += (uint32_t)records;
+    e->tally.sent.messages += sent;
+    e->tally.sent.records += records;
+    e->tally.sent.octets += octets;
+    metrics.messages_sent += sent;
+    metrics.records_sent += records;
+    metrics.octets_sent += octets;
+}
+
+static void sent_up_to(struct exporter *e, const struct origin *last)
+{
+    parts_advance(&e->parts, last->skip, last->message + 1);
+    if (!exporter_is_file(e)) {
+        exporter_release(e);
+    } else if (!e->unsynced) {
+        e->unsynced = true;
+        e->unsynced_link = e->collector->unsynced;
+        e->collector->unsynced = e;
+    }
+}
+
+/* The only message that is ever lost: no wait and no repetition would get it through. */
+static void give_up(struct exporter *e, const struct origin *origin, const struct error *why)
+{
+    metrics.messages_lost++;
+    log_limited(
+        &e->collector->lost_limit,
+        "[vpc \"%s\"] LOST %u records: a message of %u bytes cannot be sent to collector \"%s\" (%s): %s; "
+        "set a smaller message_size",
+        e->vpc->name, origin->records, origin->length, e->collector->conf->name,
+        exporter_collector_address(e), why->detail);
+    e->tally.sequence += origin->records; /* the collector is to see the gap */
+    sent_up_to(e, origin);
+}
+
+void exporter_safe(struct exporter *e)
+{
+    e->safe_tally = e->tally;
+    parts_settle(&e->parts);
+    if (e->state == EXPORTER_PROBING)
+        exporter_works_again(e);
+    exporter_release(e);
+}
+
+void exporter_unsafe(struct exporter *e, const struct error *why)
+{
+    metrics.messages_sent -= e->tally.sent.messages - e->safe_tally.sent.messages;
+    metrics.records_sent -= e->tally.sent.records - e->safe_tally.sent.records;
+    metrics.octets_sent -= e->tally.sent.octets - e->safe_tally.sent.octets;
+    e->tally = e->safe_tally;
+    parts_rewind(&e->parts);
+    exporter_hold(e, why);
+}
+
+/* ---- pacing ---- */
+
+/* How many messages may leave now. It is the collector's socket buffer that must not overflow, so its
+ * exporters share what a millisecond allows. */
+static unsigned budget(struct exporter *e)
+{
+    struct exporter_collector *c = e->collector;
+    uint64_t now;
+
+    if (c->conf->burst == 0 || exporter_is_file(e))
+        return UNPACED_BURST;
+    now = tick_now();
+    if (now != c->window) {
+        c->window = now;
+        c->allowance = (unsigned)c->conf->burst;
+    }
+    return c->allowance;
+}
+
+/* What is left waits for the next millisecond, or (unpaced) the next pass. Who got nothing goes first. */
+static void wait_turn(struct exporter *e, bool starved)
+{
+    if (e->collector->conf->burst == 0 || exporter_is_file(e))
+        exporter_make_ready(e);
+    else
+        exporter_make_wait(e, starved ? &e->host->starved : &e->host->waiting);
+}
+
+/* One volley. Returns whether there may be more to send now. */
+static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
+{
+    struct origin origin[VOLLEY_MAX];
+    struct volley *v = &e->host->volley;
+    enum transport_result rc;
+    unsigned sent = 0;
+
+    fill_volley(e, max < VOLLEY_MAX ? max : VOLLEY_MAX, origin);
+    if (v->count == 0)
+        return false;
+    rc = e->transport->ops->send(e->transport, v, &sent, ret_err);
+    e->collector->allowance -= e->collector->allowance < sent ? e->collector->allowance : sent;
+    count_sent(e, origin, sent);
+    if (rc == TRANSPORT_TOO_LARGE)
+        give_up(e, &origin[sent], ret_err);
+    else if (sent > 0)
+        sent_up_to(e, &origin[sent - 1]);
+    switch (rc) {
+    case TRANSPORT_SENT:
+    case TRANSPORT_TOO_LARGE:
+        return true;
+    case TRANSPORT_WAIT_WRITABLE:
+        event_add(e->writable, NULL);
+        return false;
+    case TRANSPORT_WAIT_TICK:
+        exporter_make_wait(e, &e->host->waiting);
+        return false;
+    case TRANSPORT_FAILED:
+        exporter_hold(e, ret_err);
+        return false;
+    }
+    return false;
+}
+
+void exporter_flush(struct exporter *e)
+{
+    struct error why = {0};
+    unsigned left;
+    bool starved;
+
+    if (e->state == EXPORTER_HOLDING || (e->writable != NULL && event_pending(e->writable, EV_WRITE, NULL)))
+        return;
+    left = budget(e);
+    starved = left == 0;
+    while (left > 0) {
+        size_t before = e->tally.sent.messages;
+
+        if (!send_volley(e, left, &why)) {
+            exporter_await_complaints(e);
+            return;
+        }
+        before = e->tally.sent.messages - before;
+        left -= left < before ? left : (unsigned)before;
+    }
+    if (e->parts.next < e->parts.end)
+        wait_turn(e, starved);
+}
