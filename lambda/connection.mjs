@@ -22,8 +22,8 @@ export class ReplyError extends Error {
 //
 // Several payloads may be in flight: replies come in the order of the payloads, so the requests that wait on a
 // connection are a queue. A connection that had answered before and then ends may just have been idle for too long:
-// what waits on it is sent once more, on a new one. (The daemon knows a repeated payload by its bytes.) A connection
-// that ends before its first answer is an error.
+// what waits on it is sent once more, on a new one. The daemon may have had it already: better twice than not at all.
+// A connection that ends before its first answer is an error.
 export class DaemonConnection {
   #host;
   #port;

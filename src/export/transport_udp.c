@@ -28,7 +28,7 @@ static const char *hint(int error)
 {
     switch (error) {
     case ECONNREFUSED:
-        return "; nothing listens there: is the collector running?";
+        return "; nothing listens there (is the collector running?)";
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
