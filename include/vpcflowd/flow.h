@@ -130,6 +130,9 @@ struct flow {
     struct field_set present;
     struct field_set asked; /* fields that the record's format has: what is asked and not present is a `-` */
     bool times_in_ms;       /* start and end came as milliseconds: --print gives back what came */
+    /* Flows of one parser with the same number here, unless it is 0, have the same fields present, and the
+     * same values in those that belong to the interface (all but CARRIAGE_FLOW). */
+    uint64_t details;
 
     /* What export adds to the AWS fields; filled by flow_derive(). */
     uint32_t ingress_interface; /* IE 10; 0 = not this side */

@@ -62,11 +62,9 @@ void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain)
         field_set_has(&flow->present, FIELD_ACTION) && flow->m.ACTION == ACTION_REJECT ? 128 : 64;
 }
 
+/* Directions come in no order that a branch could be predicted by. */
 void flow_infer(struct flow *flow, enum flow_direction direction)
 {
     flow->direction = (uint8_t)direction;
-    if (direction == DIRECTION_INGRESS)
-        flow->egress_interface = 0;
-    else
-        flow->ingress_interface = 0;
+    *(direction == DIRECTION_INGRESS ? &flow->egress_interface : &flow->ingress_interface) = 0;
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "decode/record_wide.h"
 #include "decode/values.h"
 
 #define QUOTE_MAX 40                                    /* bytes of a bad value that a reason quotes */
@@ -21,7 +22,7 @@ struct words {
     uint32_t end[FORMAT_FIELDS_MAX + 64];
 };
 
-static struct slice trim(struct slice line)
+static inline struct slice trim(struct slice line)
 {
     const char *p = line.ptr, *end = line.ptr + line.len;
 
@@ -55,14 +56,6 @@ static inline uint64_t last_blanks(struct slice line, size_t left, bool *odd)
     memset(padded, 'x', sizeof(padded));
     memcpy(padded, line.ptr, left);
     return blanks64(padded, odd);
-}
-
-static inline unsigned count_bits(uint64_t v)
-{
-    v -= v >> 1 & BYTES_ALL(0x55);
-    v = (v & BYTES_ALL(0x33)) + (v >> 2 & BYTES_ALL(0x33));
-    v = (v + (v >> 4)) & BYTES_ALL(0x0f);
-    return (unsigned)((v * BYTES_ALL(1)) >> 56);
 }
 
 static inline uint64_t put_end(uint64_t mask, uint32_t at, uint32_t *to)
@@ -104,7 +97,7 @@ static inline void split(struct slice line, struct words *w)
         runs |= blank & behind;
         if (count < FORMAT_FIELDS_MAX)
             put_ends(ends, (uint32_t)at, w->end + count);
-        count += count_bits(ends);
+        count += (unsigned)__builtin_popcountll(ends);
     }
     if (line.len > 0) {
         if (count < FORMAT_FIELDS_MAX)
@@ -418,21 +411,76 @@ static bool parse_default_v2(const struct words *w, struct flow *flow)
     return good && flow->m.LOG_STATUS == STATUS_OK && flow->m.SRCADDR.family == flow->m.DSTADDR.family;
 }
 
-enum record_result record_parse(const struct format *format, struct slice line, struct flow *flow,
-                                struct error *ret_why)
+/* Lines of version 2's default format that are plain ASCII with single blanks and have every value: the
+ * next one may begin as this one does. */
+static void remember(struct record_memory *m, const struct words *w, struct flow *flow)
+{
+    uint32_t len = w->end[FIELD_INTERFACE_ID] + 1;
+
+    if (w->odd || len > RECORD_HEAD_MAX) {
+        m->head_len = 0;
+        return;
+    }
+    if (len != m->head_len || memcmp(m->head, w->line.ptr, len) != 0) {
+        m->details++;
+        memcpy(m->head, w->line.ptr, len);
+        m->head_len = len;
+        m->blank[0] = w->end[FIELD_VERSION];
+        m->blank[1] = w->end[FIELD_ACCOUNT_ID];
+        m->version = flow->m.VERSION;
+    }
+    m->wide = flow->m.SRCADDR.family == 4 && record_wide_here();
+    flow->details = m->details;
+}
+
+/* `memory` may be NULL. `line` is trimmed. */
+static inline enum record_result parse_line(const struct format *format, struct slice line,
+                                            struct record_memory *memory, struct flow *flow,
+                                            struct error *ret_why)
 {
     struct words w;
 
+    flow->details = 0;
     if (line.len > LINE_MAX_BYTES) {
         error_set(ret_why, ERROR_MALFORMED, "a line of %zu bytes", line.len);
         return RECORD_REJECTED;
     }
-    split(trim(line), &w);
+    split(line, &w);
     if (w.count != format->count && (w.count < format->count || !format->lenient))
         return reject_count(w.count, format->count, ret_why);
     if (format->is_default_v2 && !w.runs && parse_default_v2(&w, flow)) {
         flow->present = format->has;
+        if (memory != NULL)
+            remember(memory, &w, flow);
         return RECORD_FLOW;
     }
     return parse_any(format, &w, flow, ret_why);
+}
+
+/* The same, all of it compiled for processors with AVX2. */
+RECORD_WIDE __attribute__((flatten)) static enum record_result
+parse_line_wide(const struct format *format, struct slice line, struct record_memory *memory,
+                struct flow *flow, struct error *ret_why)
+{
+    return parse_line(format, line, memory, flow, ret_why);
+}
+
+enum record_result record_parse(const struct format *format, struct slice line, struct flow *flow,
+                                struct error *ret_why)
+{
+    return parse_line(format, trim(line), NULL, flow, ret_why);
+}
+
+enum record_result record_parse_next(const struct format *format, struct slice line,
+                                     struct record_memory *memory, struct flow *flow, struct error *ret_why)
+{
+    line = trim(line);
+    if (format->is_default_v2 && memory->wide && memory->head_len != 0 && line.len >= RECORD_WIDE_MIN &&
+        record_wide_v2(memory, line, flow)) {
+        flow->present = format->has;
+        flow->details = memory->details;
+        return RECORD_FLOW;
+    }
+    return record_wide_here() ? parse_line_wide(format, line, memory, flow, ret_why)
+                              : parse_line(format, line, memory, flow, ret_why);
 }

@@ -6,7 +6,6 @@
 #include "export/registry.h"
 
 #define IPFIX_VERSION 10
-#define SET_HEADER 4
 
 int lane_bind(struct lane *lane, const struct template_entry *entry, uint32_t vpc, uint32_t message_size)
 {
@@ -18,19 +17,6 @@ int lane_bind(struct lane *lane, const struct template_entry *entry, uint32_t vp
     lane->entry = entry;
     lane->plan = &((const struct template_impl *)entry->impl)->plan;
     lane->vpc = vpc;
-    return 0;
-}
-
-int lane_append(struct lane *lane, const struct flow *flow)
-{
-    uint32_t at = lane->length == 0 ? IPFIX_HEADER_SIZE + SET_HEADER : lane->length;
-    size_t length = plan_length(lane->plan, flow);
-
-    if (length > lane->size - at)
-        return -1;
-    plan_write(lane->plan, flow, lane->message + at);
-    lane->length = at + (uint32_t)length;
-    lane->records++;
     return 0;
 }
 

@@ -9,6 +9,8 @@
 #include "export/plan.h"
 #include "vpcflowd/messages.h"
 
+#define LANE_SET_HEADER 4 /* bytes */
+
 struct lane {
     const struct template_entry *entry; /* NULL: not bound */
     const struct plan *plan;            /* the entry's */
@@ -23,7 +25,18 @@ struct lane {
 /* No message may be open. 0, or -1: no memory. */
 int lane_bind(struct lane *lane, const struct template_entry *entry, uint32_t vpc, uint32_t message_size);
 /* Adds a record. 0, or -1: no room; if no message is open, it is a record that fits none. */
-int lane_append(struct lane *lane, const struct flow *flow);
+static inline int lane_append(struct lane *lane, const struct flow *flow)
+{
+    uint32_t at = lane->length == 0 ? IPFIX_HEADER_SIZE + LANE_SET_HEADER : lane->length;
+    size_t length = plan_length(lane->plan, flow);
+
+    if (length > lane->size - at)
+        return -1;
+    plan_write(lane->plan, flow, lane->message + at);
+    lane->length = at + (uint32_t)length;
+    lane->records++;
+    return 0;
+}
 /* Finishes the open message, if there is one, and puts it with the others. What its exporter stamps is zero.
  * 0, or -1: no memory. */
 int lane_finish(struct lane *lane, struct messages *out);

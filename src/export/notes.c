@@ -168,20 +168,23 @@ static bool says_the_same(const struct notes *n, const struct flow *flow, const 
     return true;
 }
 
-int notes_tell(struct notes *n, const struct flow *flow, uint32_t vpc, uint32_t index, struct messages *out,
-               bool *ret_apart)
+int notes_compare(struct notes *n, const struct flow *flow, uint32_t vpc, uint32_t index,
+                  struct messages *out)
 {
+    n->details = 0;
     if ((n->index != index || n->vpc != vpc || !field_set_eq(&n->present, &flow->present) ||
          !field_set_eq(&n->asked, &flow->asked)) &&
         change(n, flow, vpc, index, out) != 0)
         return -1;
-    *ret_apart = n->other || !says_the_same(n, flow, out->note_text.data + n->text);
+    n->apart = n->other || !says_the_same(n, flow, out->note_text.data + n->text);
+    n->details = flow->details;
     return 0;
 }
 
 void notes_next(struct notes *n)
 {
     n->index = 0;
+    n->details = 0;
     n->used = 0;
     n->payload++;
     if (n->bits > KEEP_BITS || n->payload == 0) { /* slots of 2^32 payloads ago would not be free */

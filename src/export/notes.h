@@ -31,6 +31,8 @@ struct notes {
 
     /* The last record's interface, and which details it had. */
     uint32_t index, vpc; /* index 0: none */
+    uint64_t details;    /* the flow's, 0: unknown, */
+    bool apart;          /* and what was found out about it */
     struct notes_slot last;
     struct field_set present, asked; /* the record's */
     bool other;                      /* whatever the values are, the note has others */
@@ -42,9 +44,19 @@ struct notes {
 
 int notes_init(struct notes *n); /* 0, or -1 without memory */
 void notes_free(struct notes *n);
+int notes_compare(struct notes *n, const struct flow *flow, uint32_t vpc, uint32_t index,
+                  struct messages *out);
 /* Note the record's interface if the payload does not know it. 0, or -1 without memory. `index` is not 0. */
-int notes_tell(struct notes *n, const struct flow *flow, uint32_t vpc, uint32_t index, struct messages *out,
-               bool *ret_apart);
+static inline int notes_tell(struct notes *n, const struct flow *flow, uint32_t vpc, uint32_t index,
+                             struct messages *out, bool *ret_apart)
+{
+    if ((flow->details == 0 || n->details != flow->details || n->index != index || n->vpc != vpc ||
+         !field_set_eq(&n->asked, &flow->asked)) &&
+        notes_compare(n, flow, vpc, index, out) != 0)
+        return -1;
+    *ret_apart = n->apart;
+    return 0;
+}
 /* The payload is over. */
 void notes_next(struct notes *n);
 

@@ -63,10 +63,10 @@ static const struct slice *text_at(const struct flow *flow, const struct plan_mo
     return (const struct slice *)(const void *)((const char *)flow + m->from);
 }
 
-size_t plan_length(const struct plan *p, const struct flow *flow)
+size_t plan_text_length(const struct plan *p, const struct flow *flow)
 {
     const struct plan_move *end = p->move + p->end[PLAN_TEXT];
-    size_t length = p->fixed;
+    size_t length = 0;
 
     for (const struct plan_move *m = p->move + p->end[PLAN_16]; m < end; m++) {
         size_t n = text_at(flow, m)->len;

@@ -28,8 +28,13 @@ _Static_assert(TEMPLATE_ELEMENTS_MAX <= UINT8_MAX, "plan.end counts all elements
 /* 0, or -1: no flow's values lie as the layout says. */
 int plan_make(struct plan *ret, const struct layout *l, struct error *ret_err);
 
+/* What the record's text takes of it. */
+size_t plan_text_length(const struct plan *p, const struct flow *flow);
 /* Bytes of the flow's record. */
-size_t plan_length(const struct plan *p, const struct flow *flow);
+static inline size_t plan_length(const struct plan *p, const struct flow *flow)
+{
+    return p->end[PLAN_TEXT] == p->end[PLAN_16] ? p->fixed : p->fixed + plan_text_length(p, flow);
+}
 /* Writes the record, plan_length() bytes (RFC 7011 6 and 7). Texts have at most 65535 bytes. */
 void plan_write(const struct plan *p, const struct flow *flow, unsigned char *to);
 

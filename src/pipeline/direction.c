@@ -126,15 +126,17 @@ static bool never_own(uint32_t v4)
     return v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 16 == 0xa9fe || v4 >> 28 == 14 || v4 == UINT32_MAX;
 }
 
+/* Both cases that are usual look the same to the processor: which of them comes cannot be predicted. */
 static enum inferred by_own(struct own_address *own, uint32_t src, uint32_t dst)
 {
-    if (src == own->address[0])
-        return dst == src ? INFERRED_NOTHING : INFERRED_EGRESS;
-    if (dst == own->address[0])
-        return INFERRED_INGRESS;
-    if (!never_own(src) && !never_own(dst))
+    unsigned ends = (unsigned)(dst == own->address[0]) * INFERRED_INGRESS |
+                    (unsigned)(src == own->address[0]) * INFERRED_EGRESS;
+
+    if (ends == (INFERRED_INGRESS | INFERRED_EGRESS))
+        return INFERRED_NOTHING;
+    if (ends == 0 && !never_own(src) && !never_own(dst))
         own->state = OWN_NONE;
-    return INFERRED_NOTHING;
+    return (enum inferred)ends;
 }
 
 /* What the records seen have in common, after one more, if it says anything. */

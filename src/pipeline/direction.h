@@ -37,10 +37,10 @@
 #define DIRECTION_PATIENCE 64 /* records of one interface, over its life, that are worth holding back */
 
 enum inferred {
-    INFERRED_NOTHING,
-    INFERRED_INGRESS,
-    INFERRED_EGRESS,
-    INFERRED_LATER /* unknown, and the next records may tell: worth holding the flow back */
+    INFERRED_NOTHING = 0,
+    INFERRED_INGRESS = 1,
+    INFERRED_EGRESS = 2,
+    INFERRED_LATER = 3 /* unknown, and the next records may tell: worth holding the flow back */
 };
 
 enum own_state {

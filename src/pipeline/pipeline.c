@@ -4,9 +4,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "pipeline/direction.h"
+#include "pipeline/holdback.h"
 #include "pipeline/match.h"
 #include "pipeline/open.h"
+#include "pipeline/rejects.h"
 #include "vpcflowd/record.h"
 #include "vpcflowd/sniff.h"
 #include "vpcflowd/unwrap.h"
@@ -14,14 +15,17 @@
 #define TEXT_KEEP (8u << 20)               /* bytes of text buffer kept from payload to payload */
 #define EARLIEST_MS UINT64_C(946684800000) /* 2000-01-01: before there was a VPC */
 #define DAY_MS UINT64_C(86400000)
-#define HELD_MAX 32 /* flows that wait for their direction, a good kilobyte each */
 
-/* A flow that waits until its interface's own address is known: see direction.h. */
-struct held {
-    struct flow flow; /* derived; its strings are in the text being read */
-    struct slice log_group;
-    uint64_t line;
+/* What a record shares with all others of its interface. */
+struct place {
+    uint64_t details; /* of the flow that it was found for: flow.h. 0: the next one may be of another place */
     uint32_t vpc;
+    uint32_t domain;         /* the vpc's */
+    struct slice interface;  /* whose index is known */
+    uint32_t index;          /* 0: the record names none */
+    struct own_address *own; /* once it was looked for; NULL: it is not kept */
+    bool own_sought;
+    bool infers; /* the record's direction is told by the addresses */
 };
 
 struct pipeline {
@@ -29,12 +33,12 @@ struct pipeline {
     struct output *output;
     struct inflater *inflater;
     struct buffer text[PIPELINE_NESTING];
+    struct record_memory memory;
+    struct error why; /* a record is refused for */
     struct flow flow;
     struct match match;
-    struct format header;            /* of the text being read, where it brought one */
-    struct own_addresses *addresses; /* this and `held` are made when first needed */
-    struct held *held;               /* HELD_MAX of them, in their order */
-    unsigned held_count;
+    struct format header; /* of the text being read, where it brought one */
+    struct holdback holdback;
 
     /* the payload being run */
     const struct conf *conf;
@@ -48,37 +52,11 @@ struct pipeline {
     /* the document being read */
     bool control, plain;
     const struct format *format;
-    struct slice log_group, interface; /* interface: the last record's, whose index is known */
-    uint32_t index;
-    struct own_address *own; /* its own, once it was looked for; NULL: it is not kept */
-    bool own_sought;
+    struct slice log_group;
+    struct place place; /* the last record's */
 };
 
 /* ---- one line ---- */
-
-static void copy_group(char *to, size_t size, struct slice log_group)
-{
-    size_t n = log_group.len < size - 1 ? log_group.len : size - 1;
-
-    if (n > 0)
-        memcpy(to, log_group.ptr, n);
-    to[n] = '\0';
-}
-
-static void reject_line(struct batch *b, uint64_t line, struct slice log_group, const struct error *why)
-{
-    struct reject_sample *sample;
-
-    b->rejected++;
-    if (b->log_group[0] == '\0')
-        copy_group(b->log_group, sizeof(b->log_group), log_group);
-    if (b->sample_count == PIPELINE_SAMPLES)
-        return;
-    sample = &b->samples[b->sample_count++];
-    sample->why = *why;
-    sample->line = line;
-    copy_group(sample->log_group, sizeof(sample->log_group), log_group);
-}
 
 static void reject(struct pipeline *p, const struct error *why)
 {
@@ -104,19 +82,6 @@ static void reject_unmatched(struct pipeline *p)
     reject(p, &why);
 }
 
-/* The index of the record's interface. Payloads are mostly of one interface: the last one's is remembered. */
-static uint32_t index_of_interface(struct pipeline *p)
-{
-    struct slice name = flow_interface(&p->flow);
-
-    if (!slice_same(name, p->interface)) {
-        p->interface = name;
-        p->index = name.len == 0 ? 0 : interface_index(name);
-        p->own_sought = false;
-    }
-    return p->index;
-}
-
 /* Times as no flow has them are exported as they are, and counted: clocks and log pipelines go wrong. */
 static bool has_odd_times(const struct flow *flow, uint64_t latest)
 {
@@ -130,147 +95,76 @@ static bool has_odd_times(const struct flow *flow, uint64_t latest)
     return has_end && (flow->m.END < EARLIEST_MS || flow->m.END > latest);
 }
 
-/* Hand a flow, whose line and log group these are, to the output. */
-static int output_flow(struct pipeline *p, const struct flow *flow, uint32_t vpc, uint64_t line,
-                       struct slice log_group, struct error *err)
+/* Hand a flow to the output. */
+static int output_flow(void *ctx, const struct flow *flow, const struct origin *from, struct error *err)
 {
-    struct error why;
+    struct pipeline *p = ctx;
 
-    if (p->output->ops->flow(p->output, p->conf, vpc, flow, &p->batch->messages, &why) == 0) {
+    if (p->output->ops->flow(p->output, p->conf, from->vpc, flow, &p->batch->messages, &p->why) == 0) {
         p->batch->exported++;
         p->batch->odd_times += has_odd_times(flow, p->latest);
         return 0;
     }
-    if (why.kind == ERROR_NO_MEMORY) {
-        *err = why;
+    if (p->why.kind == ERROR_NO_MEMORY) {
+        *err = p->why;
         return -1;
     }
-    reject_line(p->batch, line, log_group, &why);
+    reject_line(p->batch, from->line, from->log_group, &p->why);
     return 0;
 }
 
-/* ---- directions that the flow log does not tell ---- */
-
-static void tell_direction(struct flow *flow, enum inferred inferred)
+/* May the addresses tell the record's direction? */
+static bool infers(const struct pipeline *p, const struct flow *flow, uint32_t vpc)
 {
-    switch (inferred) {
-    case INFERRED_INGRESS:
-        flow_infer(flow, DIRECTION_INGRESS);
-        break;
-    case INFERRED_EGRESS:
-        flow_infer(flow, DIRECTION_EGRESS);
-        break;
-    case INFERRED_NOTHING:
-    case INFERRED_LATER:
-        break;
-    }
+    return p->output->takes_directions && p->conf->vpcs[vpc].infer_direction &&
+           !field_set_has(&flow->present, FIELD_FLOW_DIRECTION) &&
+           field_set_has(&flow->present, FIELD_INTERFACE_ID);
 }
 
-/* Let go of the flows that are held: those of the record's interface, which is decided now, or all. */
-static int release(struct pipeline *p, bool all, struct error *err)
-{
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < p->held_count; i++) {
-        struct held *h = &p->held[i];
-
-        if (!all && !slice_eq(h->flow.m.INTERFACE_ID, p->interface)) {
-            if (kept != i)
-                p->held[kept] = *h;
-            kept++;
-            continue;
-        }
-        if (!all)
-            tell_direction(&h->flow, direction_infer(p->own, &h->flow));
-        if (output_flow(p, &h->flow, h->vpc, h->line, h->log_group, err) != 0)
-            return -1;
-    }
-    p->held_count = kept;
-    return 0;
-}
-
-/* 1: the flow is held back. 0: it is not, and what can be said of its direction is said. -1: err. */
-static int infer_or_hold(struct pipeline *p, uint32_t vpc, struct error *err)
-{
-    enum own_state before = (enum own_state)p->own->state;
-    enum inferred inferred = direction_infer(p->own, &p->flow);
-
-    tell_direction(&p->flow, inferred);
-    if (inferred != INFERRED_LATER)
-        return p->held_count != 0 && p->own->state != before ? release(p, false, err) : 0;
-    if (p->held == NULL && (p->held = malloc(HELD_MAX * sizeof(*p->held))) == NULL)
-        return 0;
-    if (p->held_count == HELD_MAX && release(p, true, err) != 0)
-        return -1;
-    p->held[p->held_count++] =
-        (struct held){.flow = p->flow, .log_group = p->log_group, .line = p->line, .vpc = vpc};
-    return 1;
-}
-
-/* What is known of the record's interface; NULL: nothing can be inferred for this record. */
-static struct own_address *own_address(struct pipeline *p, uint32_t vpc)
+/* The record is perhaps not of the last one's place. Payloads are mostly of one interface. */
+static void find_place(struct pipeline *p)
 {
     const struct flow *flow = &p->flow;
+    struct place *place = &p->place;
+    struct slice name = flow_interface(flow);
 
-    if (!p->output->takes_directions || !p->conf->vpcs[vpc].infer_direction ||
-        field_set_has(&flow->present, FIELD_FLOW_DIRECTION) ||
-        !field_set_has(&flow->present, FIELD_INTERFACE_ID))
-        return NULL;
-    if (!p->own_sought) {
-        if (p->addresses == NULL)
-            p->addresses = own_addresses_new();
-        p->own =
-            p->addresses == NULL ? NULL : own_addresses_find(p->addresses, flow->m.INTERFACE_ID, p->index);
-        p->own_sought = true;
+    place->details = flow->details;
+    place->vpc = match_flow(&p->match, flow);
+    if (place->vpc == MATCH_NONE)
+        return;
+    place->domain = p->conf->vpcs[place->vpc].domain;
+    if (!slice_same(name, place->interface)) {
+        place->interface = name;
+        place->index = name.len == 0 ? 0 : interface_index(name);
+        place->own_sought = false;
     }
-    return p->own;
+    place->infers = infers(p, flow, place->vpc);
+    if (place->infers && !place->own_sought) {
+        place->own = holdback_own(&p->holdback, flow->m.INTERFACE_ID, place->index);
+        place->own_sought = true;
+    }
 }
 
 static int export_flow(struct pipeline *p, struct error *err)
 {
-    uint32_t vpc = match_flow(&p->match, &p->flow);
+    struct place *place = &p->place;
+    struct origin from;
 
-    if (vpc == MATCH_NONE) {
+    if (p->flow.details == 0 || p->flow.details != place->details)
+        find_place(p);
+    if (place->vpc == MATCH_NONE) {
         reject_unmatched(p);
         return 0;
     }
-    p->flow.asked = p->format->has;
-    flow_derive(&p->flow, index_of_interface(p), p->conf->vpcs[vpc].domain);
-    if (own_address(p, vpc) != NULL) {
-        int held = infer_or_hold(p, vpc, err);
+    from = (struct origin){.log_group = p->log_group, .line = p->line, .vpc = place->vpc};
+    flow_derive(&p->flow, place->index, place->domain);
+    if (place->infers && place->own != NULL) {
+        int held = holdback_flow(&p->holdback, place->own, &p->flow, &from, err);
 
         if (held != 0)
             return held < 0 ? -1 : 0;
     }
-    return output_flow(p, &p->flow, vpc, p->line, p->log_group, err);
-}
-
-/* Is `name` one of the words of `list`? */
-static bool is_listed(const char *list, struct slice name)
-{
-    for (const char *p = list; *p != '\0'; p += strspn(p, " ")) {
-        size_t n = strcspn(p, " ");
-
-        if (slice_eq(slice_of(p, n), name))
-            return true;
-        p += n;
-    }
-    return false;
-}
-
-static void note_unknown_fields(struct batch *b, struct slice header)
-{
-    struct slice name;
-
-    while (format_next_unknown(&header, &name)) {
-        size_t used = strlen(b->unknown_fields), gap = used == 0 ? 0 : 1;
-
-        if (used + gap + name.len >= sizeof(b->unknown_fields) || is_listed(b->unknown_fields, name))
-            continue;
-        b->unknown_fields[used] = ' ';
-        memcpy(b->unknown_fields + used + gap, name.ptr, name.len);
-        b->unknown_fields[used + gap + name.len] = '\0';
-    }
+    return output_flow(p, &p->flow, &from, err);
 }
 
 static int take_header(struct pipeline *p, struct slice line, struct error *err)
@@ -282,6 +176,7 @@ static int take_header(struct pipeline *p, struct slice line, struct error *err)
     header.lenient = p->format->lenient;
     p->header = header;
     p->format = &p->header;
+    p->flow.asked = p->format->has;
     if (header.unknown != 0)
         note_unknown_fields(p->batch, line);
     return 0;
@@ -290,7 +185,6 @@ static int take_header(struct pipeline *p, struct slice line, struct error *err)
 static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
 {
     struct pipeline *p = ctx;
-    struct error why;
 
     (void)timestamp;
     p->line++;
@@ -301,14 +195,14 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
     if (p->plain && line.len != 0 && line.ptr[0] >= 'a' && line.ptr[0] <= 'z' && format_is_header(line)) {
         return take_header(p, line, err);
     }
-    switch (record_parse(p->format, line, &p->flow, &why)) {
+    switch (record_parse_next(p->format, line, &p->memory, &p->flow, &p->why)) {
     case RECORD_FLOW:
         return export_flow(p, err);
     case RECORD_SKIPPED:
         p->batch->skipped++;
         return 0;
     case RECORD_REJECTED:
-        reject(p, &why);
+        reject(p, &p->why);
         return 0;
     }
     return 0;
@@ -324,12 +218,11 @@ static int on_document(void *ctx, const struct document *doc, struct error *err)
     p->control = doc->control;
     p->plain = doc->log_group.len == 0 && doc->log_stream.len == 0;
     p->log_group = doc->log_group;
-    p->interface = slice_of(NULL, 0);
-    p->index = 0;
-    p->own_sought = false;
+    p->place = (struct place){0};
     if (match_document(&p->match, p->conf, doc) != 0)
         return error_set(err, ERROR_NO_MEMORY, "no memory to match %zu [vpc]s", p->conf->vpc_count);
     p->format = match_format(&p->match);
+    p->flow.asked = p->format->has;
     return 0;
 }
 
@@ -390,7 +283,7 @@ static int run_payload(struct pipeline *p, const struct slice *segments, size_t 
         p->depth++;
         rc = run_text(p, text, err);
         if (rc == 0) /* before the text is written over */
-            rc = release(p, true, err);
+            rc = holdback_release(&p->holdback, err);
         p->log_group = slice_of(NULL, 0);
         p->depth--;
     }
@@ -431,7 +324,7 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct slice
     p->latest = (uint64_t)time(NULL) * 1000 + DAY_MS;
     p->any_document = false;
     p->log_group = slice_of(NULL, 0);
-    p->held_count = 0;
+    holdback_drop(&p->holdback);
     rc = run_payload(p, segments, count, &err);
     if (rc == 0)
         rc = refuse_if_useless(p, &err);
@@ -455,6 +348,7 @@ struct pipeline *pipeline_new(const struct pipeline_settings *settings, struct o
         goto fail;
     p->settings = *settings;
     p->output = output;
+    p->holdback = (struct holdback){.sink = output_flow, .ctx = p};
     p->inflater = inflater_new(settings->inflate);
     if (p->inflater == NULL)
         goto fail;
@@ -472,8 +366,7 @@ void pipeline_free(struct pipeline *p)
         return;
     inflater_free(p->inflater);
     match_free(&p->match);
-    own_addresses_free(p->addresses);
-    free(p->held);
+    holdback_free(&p->holdback);
     for (unsigned i = 0; i < PIPELINE_NESTING; i++)
         buffer_free(&p->text[i]);
     p->output->ops->free(p->output);

@@ -20,6 +20,7 @@ struct input {
     unsigned records;
     struct buffer plain, gzip, base64, work;
     struct inflater *zlib, *isal;
+    struct record_memory memory;
     struct flow flow;
     struct pipeline *pipeline;
     struct conf *conf;
@@ -103,7 +104,7 @@ static int parse_line(void *ctx, struct slice line, uint64_t timestamp, struct e
     struct input *in = ctx;
 
     (void)timestamp;
-    in->seen += record_parse(in->format, line, &in->flow, err) == RECORD_FLOW;
+    in->seen += record_parse_next(in->format, line, &in->memory, &in->flow, err) == RECORD_FLOW;
     return 0;
 }
 

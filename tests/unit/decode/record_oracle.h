@@ -311,6 +311,50 @@ static inline void check_values(const struct format *format, struct slice line, 
 
 /* Everything that is promised of a line's parse; aborts where it isn't kept. Parsing may write to a line, so
  * each parser gets its own. */
+/* Two flows in a row with the same `details` say the same of their interface. */
+static inline void check_details(const struct flow *flow)
+{
+    static struct flow last;
+    static char account[RECORD_STRING_MAX], interface[RECORD_STRING_MAX];
+
+    if (flow->details == 0)
+        return;
+    if (flow->details == last.details &&
+        (!field_set_eq(&last.present, &flow->present) || last.m.VERSION != flow->m.VERSION ||
+         !slice_eq(last.m.ACCOUNT_ID, flow->m.ACCOUNT_ID) ||
+         !slice_eq(last.m.INTERFACE_ID, flow->m.INTERFACE_ID)))
+        abort();
+    last = *flow;
+    memcpy(account, flow->m.ACCOUNT_ID.ptr, flow->m.ACCOUNT_ID.len);
+    memcpy(interface, flow->m.INTERFACE_ID.ptr, flow->m.INTERFACE_ID.len);
+    last.m.ACCOUNT_ID.ptr = account;
+    last.m.INTERFACE_ID.ptr = interface;
+}
+
+/* With the lines before in mind it is the same: those so far, and then this very line. */
+static inline void check_remembering(const struct format *format, struct slice original,
+                                     enum record_result expected, const struct error *why,
+                                     const struct flow *flow)
+{
+    static struct record_memory memory; /* of all lines checked so far */
+    static struct flow next;
+
+    for (int i = 0; i < 2; i++) {
+        struct slice line = slice_of(copy_bytes(original), original.len);
+        struct error next_why = {ERROR_NONE, ""};
+
+        if (record_parse_next(format, line, &memory, &next, &next_why) != expected ||
+            strcmp(why->detail, next_why.detail) != 0)
+            abort();
+        if (expected == RECORD_FLOW) {
+            if (!same_flow(flow, &next) || flow->times_in_ms != next.times_in_ms)
+                abort();
+            check_details(&next);
+        }
+        free((char *)(uintptr_t)line.ptr);
+    }
+}
+
 static inline enum record_result check_record(const struct format *format, struct slice original)
 {
     static struct flow got, general, expected;
@@ -330,6 +374,7 @@ static inline enum record_result check_record(const struct format *format, struc
         abort();
     if ((result == RECORD_REJECTED) != (why.detail[0] != '\0'))
         abort();
+    check_remembering(format, original, result, &why, &got);
     if (result != RECORD_FLOW)
         goto out;
     if (!same_flow(&got, &expected) || !same_flow(&got, &general) ||

@@ -75,6 +75,56 @@ static void default_line_fills_all_fourteen_fields(void **state)
     assert_int_equal(flow.m.LOG_STATUS, STATUS_OK);
 }
 
+/* The line before leaves its beginning in mind. What comes then is read as if it had not been there. */
+static void a_line_like_the_last_one_but_for_a_byte_is_read_as_if_it_were_alone(void **state)
+{
+    static const char *const lines[] = {
+        "2 123456789012 eni-0a1b2c3d4e5f60718 198.51.100.255 10.20.1.15 443 12345 6 17 4321 1700000000 "
+        "1700000060 ACCEPT OK",
+        "2 123456789012 eni-0a1b2c3d 1.22.133.4 255.10.100.1 65535 0 255 1 99999999 1700000000 9999999999 "
+        "REJECT "
+        "OK",
+    };
+    static const unsigned char bytes[] = "0159:/ .-\t\r~a\x7f\x80\xc3\xff\x01";
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t at = 0; at < strlen(lines[i]); at++)
+            for (size_t b = 0; b < sizeof(bytes); b++) {
+                char line[160];
+                size_t len = strlen(lines[i]);
+
+                assert_int_equal(check_record(format_default(), slice_str(lines[i])), RECORD_FLOW);
+                memcpy(line, lines[i], len);
+                line[at] = (char)bytes[b];
+                check_record(format_default(), slice_of(line, len));
+                memmove(line + at, lines[i] + at + 1, len - at - 1);
+                check_record(format_default(), slice_of(line, len - 1));
+                memcpy(line, lines[i], at);
+                line[at] = (char)bytes[b];
+                memcpy(line + at + 1, lines[i] + at, len - at);
+                check_record(format_default(), slice_of(line, len + 1));
+            }
+}
+
+static void every_form_of_an_address_is_read_behind_a_remembered_beginning(void **state)
+{
+    static const char *const part[] = {"0",   "7",   "00",  "01",  "10",   "99", "100",
+                                       "255", "256", "300", "010", "1000", ""};
+    const size_t n = sizeof(part) / sizeof(part[0]);
+    char line[200];
+
+    (void)state;
+    for (size_t i = 0; i < n * n * n * n; i++) {
+        int len = snprintf(line, sizeof(line),
+                           "2 123456789012 eni-0a1b2c3d4e5f60718 %s.%s.%s.%s 10.20.1.15 443 12345 6 17 4321 "
+                           "1700000000 1700000060 ACCEPT OK",
+                           part[i % n], part[i / n % n], part[i / n / n % n], part[i / n / n / n]);
+
+        check_record(format_default(), slice_of(line, (size_t)len));
+    }
+}
+
 static void ipv6_lines_are_flows_and_mixed_families_are_not(void **state)
 {
     static const uint8_t addr[16] = {0x20, 1, 0x0d, 0xb8, [15] = 1};
@@ -707,6 +757,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(default_line_fills_all_fourteen_fields),
+        cmocka_unit_test(a_line_like_the_last_one_but_for_a_byte_is_read_as_if_it_were_alone),
+        cmocka_unit_test(every_form_of_an_address_is_read_behind_a_remembered_beginning),
         cmocka_unit_test(ipv6_lines_are_flows_and_mixed_families_are_not),
         cmocka_unit_test(blanks_may_be_tabs_and_runs_and_surround_the_line),
         cmocka_unit_test(nodata_and_skipdata_are_skipped_whatever_else_they_say),

@@ -38,6 +38,7 @@ static inline void flow_garbage(struct flow *f)
     f->present = (struct field_set){0};
     f->asked = (struct field_set){0};
     f->times_in_ms = false;
+    f->details = 0;
 }
 
 /* A version 2 record, all 14 fields. */

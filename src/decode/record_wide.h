@@ -1,0 +1,37 @@
+/* record_wide: the short cut for lines of version 2's default format on processors with AVX2.
+ *
+ * Such a line is taken apart from both ends. It begins as the last one did (struct record_memory), up to its
+ * addresses; its last 32 bytes are two times of ten digits, an action and OK; and what is left between them
+ * are IPv4 addresses and numbers, in 64 bytes at most. Whatever is not exactly so is left to the parser for
+ * any line. Private to decode/.
+ */
+#ifndef DECODE_RECORD_WIDE_H
+#define DECODE_RECORD_WIDE_H
+
+#include "vpcflowd/record.h"
+
+/* Compiled for such processors. */
+#if defined(__x86_64__)
+#define RECORD_WIDE __attribute__((target("avx2,bmi,bmi2,popcnt")))
+#else
+#define RECORD_WIDE
+#endif
+
+#define RECORD_WIDE_MIN 96 /* bytes of a line that can be looked at */
+
+/* Does this processor have what it takes? */
+static inline bool record_wide_here(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+#else
+    return false;
+#endif
+}
+
+/* Fills all members of version 2's fields and times_in_ms. False: the line is for another parser, and the
+ * flow's members are undefined. `line` is trimmed and has RECORD_WIDE_MIN bytes; a head is remembered. */
+bool record_wide_v2(const struct record_memory *memory, struct slice line, struct flow *flow);
+
+#endif
