@@ -13,7 +13,11 @@
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
 
-#define REST_SECONDS 1 /* without a payload: memory goes back to the system */
+/* A payload may inflate a hundredfold. So that memory is bounded by more than that, payloads wait compressed
+ * while enough messages wait to be sent, and only so many are with the workers. */
+#define SHIPPED_BYTES_MAX (32u << 20)
+#define JOBS_PER_WORKER 4 /* one is run, the others keep the worker from waiting for the I/O thread */
+#define REST_SECONDS 1    /* without a payload: memory goes back to the system */
 
 struct engine {
     struct engine_settings settings;
@@ -22,7 +26,11 @@ struct engine {
     struct workers *workers;
     struct flight *flights; /* all payloads whose fate is open */
     uint64_t jobs, bytes;
+    struct flight *queued, **queued_last; /* of those, the ones that no worker has been given, oldest first */
+    uint64_t working;                     /* with the workers */
+    uint64_t shipped;                     /* bytes of messages that wait to be safe */
     struct spares spares;
+    bool stopping;
     struct event *rest; /* no payload is open: runs REST_SECONDS later */
     struct field_names names;
 };
@@ -30,11 +38,13 @@ struct engine {
 /* One payload from submission to its fate. */
 struct flight {
     struct flight *next, *prev;
+    struct flight *queued_next;
     struct engine *engine;
     struct shipment shipment;
     struct job *job;
     void *owner;
-    uint64_t bytes; /* what it counts for in engine.bytes */
+    uint64_t bytes;   /* what it counts for in engine.bytes */
+    uint64_t shipped; /* the same for engine.shipped */
     char source[256];
 };
 
@@ -42,6 +52,35 @@ static void count_bytes(struct flight *f, uint64_t bytes)
 {
     f->engine->bytes += bytes - f->bytes;
     f->bytes = bytes;
+}
+
+static void count_shipped(struct flight *f, uint64_t bytes)
+{
+    f->engine->shipped += bytes - f->shipped;
+    f->shipped = bytes;
+    count_bytes(f, bytes);
+}
+
+static void enqueue(struct engine *e, struct flight *f)
+{
+    f->queued_next = NULL;
+    *e->queued_last = f;
+    e->queued_last = &f->queued_next;
+}
+
+static void give_to_workers(struct engine *e)
+{
+    while (e->queued != NULL && e->shipped < SHIPPED_BYTES_MAX &&
+           e->working < e->settings.conf->daemon.workers * JOBS_PER_WORKER) {
+        struct flight *f = e->queued;
+
+        e->queued = f->queued_next;
+        if (e->queued == NULL)
+            e->queued_last = &e->queued;
+        e->working++;
+        f->job->batch.messages = spares_take(&e->spares);
+        workers_submit(e->workers, f->job);
+    }
 }
 
 /* The peak of a burst must not stay resident until the next one. */
@@ -80,7 +119,7 @@ static void flight_free(struct flight *f)
     if (f->next != NULL)
         f->next->prev = f->prev;
     e->jobs--;
-    count_bytes(f, 0);
+    count_shipped(f, 0);
     spares_keep(&e->spares, &f->shipment.messages);
     spares_keep(&e->spares, &f->job->batch.messages);
     job_free(f->job);
@@ -95,6 +134,8 @@ static void finish(struct flight *f, const struct batch *batch)
 
     e->settings.on_done(e->settings.ctx, f->owner, batch);
     flight_free(f);
+    if (!e->stopping)
+        give_to_workers(e);
 }
 
 static void log_refused(const struct flight *f, const struct batch *b)
@@ -147,6 +188,7 @@ static void on_finished(void *ctx, struct job *job)
     struct batch *b = &job->batch;
 
     (void)ctx;
+    f->engine->working--;
     if (b->unknown_fields[0] != '\0')
         field_names_report(&f->engine->names, f->source, b->unknown_fields);
     if (b->error.kind != ERROR_NONE) {
@@ -157,7 +199,8 @@ static void on_finished(void *ctx, struct job *job)
         log_rejected(f, b);
     f->shipment = (struct shipment){.messages = b->messages, .done = on_safe, .owner = f};
     b->messages = (struct messages){0};
-    count_bytes(f, f->shipment.messages.bytes.cap);
+    count_shipped(f, f->shipment.messages.bytes.cap);
+    give_to_workers(f->engine);
     f->engine->delivery->ops->ship(f->engine->delivery, &f->shipment);
 }
 
@@ -196,6 +239,7 @@ struct engine *engine_new(struct event_base *base, const struct engine_settings 
         return NULL;
     }
     e->settings = *settings;
+    e->queued_last = &e->queued;
     conf_ref(settings->conf);
     e->rest = evtimer_new(base, on_rest, e);
     if (e->rest == NULL) {
@@ -242,9 +286,9 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
     flight_link(e, f);
     f->owner = owner;
     snprintf(f->source, sizeof(f->source), "%s", source);
-    f->job->batch.messages = spares_take(&e->spares);
     count_bytes(f, length);
-    workers_submit(e->workers, f->job);
+    enqueue(e, f);
+    give_to_workers(e);
 }
 
 uint64_t engine_jobs(const struct engine *e)
@@ -273,6 +317,7 @@ void engine_free(struct engine *e)
 {
     if (e == NULL)
         return;
+    e->stopping = true;
     workers_stop(e->workers);
     if (e->delivery != NULL)
         e->delivery->ops->free(e->delivery);

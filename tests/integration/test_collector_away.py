@@ -1,5 +1,6 @@
 """A UDP collector that is not there (its host says so by ICMP): payloads wait, and arrive whole when it comes."""
 import collections
+import gzip
 import signal
 import time
 
@@ -59,3 +60,29 @@ def test_a_second_signal_ends_a_daemon_that_waits_for_its_collector(start, tmp_p
         assert daemon.process.poll() is None, 'gave up at the first signal'
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait() == 1
+
+
+def test_payloads_that_wait_for_a_collector_wait_compressed(start, tmp_path):
+    """400 payloads of 25 kB that come to 1.2 MB of IPFIX each: memory is bounded by what may wait, not by what they are."""
+    daemon = start(['-c', write_config(tmp_path, {'sink': udp(collectors.free_udp_port())}, two_vpcs(),
+                                       daemon={'workers': 2})])
+    line = '2 111122223333 eni-0aaaabbbbccccdddd 10.0.0.5 198.51.100.7 443 50123 6 12 3456 1700000000 1700000059 ACCEPT OK'
+    payload = gzip.compress(payloads.simple_document([line] * 20000))
+    clients = [Client(daemon.address) for _ in range(8)]
+    for _ in range(50):
+        for client in clients:
+            client.data(payload)
+    with Client(daemon.address) as other:  # all of them were read, or the daemon stopped reading
+        other.send(b'PING\n')
+        time.sleep(2 * SLOW)
+    if SLOW == 1:  # sanitizers keep freed memory
+        with open(f'/proc/{daemon.pid}/status', encoding='ascii') as status:
+            peak = int(status.read().split('VmHWM:')[1].split()[0])
+        assert peak < 160 << 10, f'{peak} KiB'
+    for client in clients:
+        assert client.silent(0.01), 'answered, though nobody took the records'
+        client.close()
+    for _ in range(2):  # the second one gives up
+        daemon.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    assert daemon.wait() == 1
