@@ -86,6 +86,8 @@ static void next_traffic(uint32_t *rnd, enum bench_shape shape, struct traffic *
  */
 static int print_later_field(enum field_id id, const struct traffic *t, char *out, size_t size)
 {
+    int n;
+
     switch (field_table[id].kind) {
     case KIND_ADDR:
         return snprintf(out, size, "%s", (id == FIELD_PKT_SRCADDR) == t->in ? t->peer : t->own);
@@ -96,7 +98,9 @@ static int print_later_field(enum field_id id, const struct traffic *t, char *ou
             return snprintf(out, size, "IPv4");
         if (field_table[id].carriage == CARRIAGE_FLOW)
             return snprintf(out, size, "%s", t->dice % 16 == 0 ? "AMAZON" : "-");
-        return snprintf(out, size, "%.8s-0a1b2c3d4e5f60718", field_table[id].name);
+        /* Never longer than options records hold, as AWS's are not. */
+        n = snprintf(out, size, "%.8s-0a1b2c3d4e5f60718", field_table[id].name);
+        return n < (int)field_table[id].limit ? n : (int)field_table[id].limit - 1;
     case KIND_U8:
     case KIND_U16:
     case KIND_U64:
