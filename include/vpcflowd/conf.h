@@ -23,7 +23,7 @@
 #define CONF_COLLECTORS_MAX 64
 
 enum conf_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
-enum conf_transport { TRANSPORT_UDP, TRANSPORT_FILE };
+enum conf_transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_FILE };
 enum conf_fields { FIELDS_STANDARD, FIELDS_FULL, FIELDS_PROFILES };
 
 struct conf_list {
@@ -35,6 +35,18 @@ struct conf_address {
     struct sockaddr_storage addr; /* ss_family 0: unset */
     socklen_t len;
     char text[80]; /* as people write it */
+};
+
+/* ADDRESS/BITS; bits behind the prefix are zero. */
+struct conf_network {
+    int family; /* AF_INET or AF_INET6 */
+    unsigned bits;
+    unsigned char address[16]; /* network order; 4 of them for AF_INET */
+};
+
+struct conf_networks {
+    struct conf_network *item;
+    size_t count;
 };
 
 /* Where a thing was set: for errors found when all is read. */
@@ -52,6 +64,7 @@ struct conf_origin {
 #define CONF_MEMBER_ADDRESS(m) struct conf_address m;
 #define CONF_MEMBER_IP(m) struct conf_address m;
 #define CONF_MEMBER_WORKERS(m) uint64_t m; /* auto is resolved: never 0 */
+#define CONF_MEMBER_NETWORKS(m) struct conf_networks m;
 #define CONF_MEMBER_LEVEL(m) enum conf_level m;
 #define CONF_MEMBER_TRANSPORT(m) enum conf_transport m;
 #define CONF_MEMBER_FIELDS(m) enum conf_fields m;
@@ -62,7 +75,6 @@ struct conf_origin {
         struct format *m;                                                                                    \
         char *m##_text;                                                                                      \
     };
-#define CONF_MEMBER_LATER(m)
 
 /* The structs are spelt out by conf_options.def; gcc and clang expand OPTION per section below. */
 struct conf_daemon {
@@ -73,6 +85,8 @@ struct conf_daemon {
 #define CONF_DAEMON_vpc(x)
 #define CONF_DAEMON_admin(x)
 #define CONF_DAEMON_spool(x)
+#define CONF_DAEMON_rejects(x)
+#define CONF_DAEMON_http(x)
 #include "vpcflowd/conf_options.def"
 #undef OPTION
 };
@@ -85,6 +99,8 @@ struct conf_listener {
 #define CONF_LISTENER_vpc(x)
 #define CONF_LISTENER_admin(x)
 #define CONF_LISTENER_spool(x)
+#define CONF_LISTENER_rejects(x)
+#define CONF_LISTENER_http(x)
 #include "vpcflowd/conf_options.def"
 #undef OPTION
 };
@@ -92,7 +108,7 @@ struct conf_listener {
 struct conf_collector {
     char *name;
     struct conf_origin origin;
-    struct conf_address address; /* for udp; address_text is the path for file */
+    struct conf_address address; /* for udp, tcp and tls; address_text is the path for file */
 #define OPTION(section, key, type, member, ...) CONF_COLLECTOR_##section(CONF_MEMBER_##type(member))
 #define CONF_COLLECTOR_daemon(x)
 #define CONF_COLLECTOR_listener(x)
@@ -100,6 +116,8 @@ struct conf_collector {
 #define CONF_COLLECTOR_vpc(x)
 #define CONF_COLLECTOR_admin(x)
 #define CONF_COLLECTOR_spool(x)
+#define CONF_COLLECTOR_rejects(x)
+#define CONF_COLLECTOR_http(x)
 #include "vpcflowd/conf_options.def"
 #undef OPTION
 };
@@ -118,6 +136,64 @@ struct conf_vpc {
 #define CONF_VPC_vpc(x) x
 #define CONF_VPC_admin(x)
 #define CONF_VPC_spool(x)
+#define CONF_VPC_rejects(x)
+#define CONF_VPC_http(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_admin {
+#define OPTION(section, key, type, member, ...) CONF_ADMIN_##section(CONF_MEMBER_##type(member))
+#define CONF_ADMIN_daemon(x)
+#define CONF_ADMIN_listener(x)
+#define CONF_ADMIN_collector(x)
+#define CONF_ADMIN_vpc(x)
+#define CONF_ADMIN_admin(x) x
+#define CONF_ADMIN_spool(x)
+#define CONF_ADMIN_rejects(x)
+#define CONF_ADMIN_http(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_spool {
+#define OPTION(section, key, type, member, ...) CONF_SPOOL_##section(CONF_MEMBER_##type(member))
+#define CONF_SPOOL_daemon(x)
+#define CONF_SPOOL_listener(x)
+#define CONF_SPOOL_collector(x)
+#define CONF_SPOOL_vpc(x)
+#define CONF_SPOOL_admin(x)
+#define CONF_SPOOL_spool(x) x
+#define CONF_SPOOL_rejects(x)
+#define CONF_SPOOL_http(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_rejects {
+#define OPTION(section, key, type, member, ...) CONF_REJECTS_##section(CONF_MEMBER_##type(member))
+#define CONF_REJECTS_daemon(x)
+#define CONF_REJECTS_listener(x)
+#define CONF_REJECTS_collector(x)
+#define CONF_REJECTS_vpc(x)
+#define CONF_REJECTS_admin(x)
+#define CONF_REJECTS_spool(x)
+#define CONF_REJECTS_rejects(x) x
+#define CONF_REJECTS_http(x)
+#include "vpcflowd/conf_options.def"
+#undef OPTION
+};
+
+struct conf_http {
+#define OPTION(section, key, type, member, ...) CONF_HTTP_##section(CONF_MEMBER_##type(member))
+#define CONF_HTTP_daemon(x)
+#define CONF_HTTP_listener(x)
+#define CONF_HTTP_collector(x)
+#define CONF_HTTP_vpc(x)
+#define CONF_HTTP_admin(x)
+#define CONF_HTTP_spool(x)
+#define CONF_HTTP_rejects(x)
+#define CONF_HTTP_http(x) x
 #include "vpcflowd/conf_options.def"
 #undef OPTION
 };
@@ -126,6 +202,10 @@ struct conf {
     atomic_uint refs;
     struct conf_daemon daemon;
     struct conf_listener listener;
+    struct conf_admin admin;     /* address.len 0: no such listener */
+    struct conf_spool spool;     /* directory NULL: no spool */
+    struct conf_rejects rejects; /* directory NULL: none are kept */
+    struct conf_http http;       /* address.len 0: no such listener */
     struct conf_collector *collectors;
     size_t collector_count;
     struct conf_vpc *vpcs; /* in the order they match: as read, "default" last */
@@ -142,7 +222,7 @@ struct conf *conf_load(const char *path, struct conf_error *ret_err);
 
 struct conf_quick {
     const char *listen;      /* HOST:PORT, or NULL with --read */
-    const char *collector;   /* udp://HOST:PORT or file:PATH; NULL with --print */
+    const char *collector;   /* udp://HOST:PORT, tcp://…, tls://… or file:PATH; NULL with --print */
     const char *exporter_ip; /* NULL only with --print and file: */
     const char *format;      /* or NULL */
 };
@@ -160,6 +240,9 @@ void conf_print(const struct conf *conf, FILE *out);
 
 /* Does `text` match `pattern` (* and ?, whole text)? */
 bool conf_glob(const char *pattern, struct slice text);
+
+/* Is the address in one of the networks? An IPv4 address that IPv6 maps (::ffff:192.0.2.1) is an IPv4 one. */
+bool conf_networks_have(const struct conf_networks *networks, const struct sockaddr *sa);
 
 /* "udp:127.0.0.1:4739" or "file:PATH" for logs. */
 const char *conf_transport_name(enum conf_transport transport);

@@ -207,12 +207,10 @@ static int unknown_key(struct build *b, const char *key, unsigned line)
     size_t index = b->count[b->current] - 1;
     char keys[400];
 
-    if (conf_sections[b->current].later)
-        return build_fail(b, b->current, index, key, line, "the section is not supported by this version");
     if (near != NULL)
         return build_fail(b, b->current, index, key, line, "unknown key; did you mean %s?", near);
     for (enum conf_section other = 0; other < SECTIONS; other++)
-        if (!conf_sections[other].later && conf_option_find(other, key) != NULL)
+        if (conf_option_find(other, key) != NULL)
             return build_fail(b, b->current, index, key, line, "unknown key; it belongs in a [%s%s] section",
                               conf_sections[other].name, conf_sections[other].named ? " \"name\"" : "");
     conf_list_keys(b->current, keys, sizeof(keys));
@@ -235,7 +233,7 @@ int build_set(struct build *b, const char *key, const char *value, unsigned line
     if (s->set[n])
         return build_fail(b, b->current, index, key, line, "is set twice, first at %s:%u", s->origin.file,
                           s->line[n]);
-    if (value[0] == '\0' && option->type != CONF_TYPE_LATER)
+    if (value[0] == '\0')
         return build_fail(b, b->current, index, key, line,
                           "has no value; give one, or leave the line out for the default");
     if (several_lines && !type->long_text)
@@ -243,7 +241,7 @@ int build_set(struct build *b, const char *key, const char *value, unsigned line
                           "goes on over an indented line, which only lists and formats can; an indented line "
                           "must be KEY = VALUE");
     base = conf_section_at(b->conf, b->current, index);
-    if (type->parse(option, value, base == NULL ? NULL : base + option->offset, &why) < 0)
+    if (type->parse(option, value, base + option->offset, &why) < 0)
         return build_fail(b, b->current, index, key, line, "%s", why.text);
     s->set[n] = true;
     s->line[n] = line;
@@ -258,8 +256,7 @@ static int fill_section(struct build *b, enum conf_section section, size_t index
     for (size_t i = 0; i < CONF_OPTIONS; i++) {
         const struct conf_option *option = &conf_options[i];
 
-        if (option->section != section || option->type == CONF_TYPE_LATER || option->fallback[0] == '\0' ||
-            (set != NULL && set[i]))
+        if (option->section != section || option->fallback[0] == '\0' || (set != NULL && set[i]))
             continue;
         if (conf_types[option->type].parse(option, option->fallback, base + option->offset, b->err) < 0)
             return -1;
@@ -272,8 +269,6 @@ struct conf *build_finish(struct build *b)
     struct conf *conf = b->conf;
 
     for (enum conf_section section = 0; section < SECTIONS; section++) {
-        if (conf_sections[section].later)
-            continue;
         if (!conf_sections[section].named && b->count[section] == 0 && fill_section(b, section, 0, NULL) < 0)
             return NULL;
         for (size_t i = 0; i < b->count[section]; i++)

@@ -23,8 +23,9 @@ void conf_unref(struct conf *conf)
 {
     if (conf == NULL || atomic_fetch_sub_explicit(&conf->refs, 1, memory_order_acq_rel) != 1)
         return;
-    release_options(conf, SECTION_daemon, 0);
-    release_options(conf, SECTION_listener, 0);
+    for (enum conf_section section = 0; section < SECTIONS; section++)
+        if (!conf_sections[section].named)
+            release_options(conf, section, 0);
     for (size_t i = 0; i < conf->collector_count; i++) {
         release_options(conf, SECTION_collector, i);
         free(conf->collectors[i].name);

@@ -55,10 +55,12 @@ static void print_warning(void *ctx, const char *what)
 
 void conf_print(const struct conf *conf, FILE *out)
 {
-    fputs("[daemon]\n", out);
-    print_section(conf, SECTION_daemon, 0, out);
-    fputs("\n[listener]\n", out);
-    print_section(conf, SECTION_listener, 0, out);
+    for (enum conf_section section = 0; section < SECTIONS; section++) {
+        if (conf_sections[section].named)
+            continue;
+        fprintf(out, "%s[%s]\n", section == 0 ? "" : "\n", conf_sections[section].name);
+        print_section(conf, section, 0, out);
+    }
     for (size_t i = 0; i < conf->collector_count; i++) {
         fprintf(out, "\n[collector \"%s\"]\n", conf->collectors[i].name);
         print_section(conf, SECTION_collector, i, out);

@@ -40,18 +40,20 @@ static int set_collector(struct build *b, const char *url)
 {
     struct conf_address address;
     struct conf_error why;
+    const char *colon;
+    bool network;
 
     if (url == NULL)
         return 0;
-    if (strncmp(url, "tcp:", 4) == 0 || strncmp(url, "tls:", 4) == 0)
-        return conf_fail(
-            b->err, "--collector: %.3s is not supported by this version; use udp://ADDRESS:PORT or file:PATH",
-            url);
-    if (strncmp(url, "udp://", 6) != 0 && strncmp(url, "file:", 5) != 0)
-        return conf_fail(
-            b->err,
-            "--collector: \"%.80s\": expected udp://ADDRESS:PORT or file:PATH, as udp://127.0.0.1:4739", url);
-    if (url[0] == 'u' && conf_parse_address(url + 6, false, 1, &address, &why) < 0)
+    colon = strstr(url, "://");
+    network =
+        strncmp(url, "udp://", 6) == 0 || strncmp(url, "tcp://", 6) == 0 || strncmp(url, "tls://", 6) == 0;
+    if (!network && strncmp(url, "file:", 5) != 0)
+        return conf_fail(b->err,
+                         "--collector: \"%.80s\": expected udp://ADDRESS:PORT, tcp://ADDRESS:PORT, "
+                         "tls://ADDRESS:PORT or file:PATH, as udp://127.0.0.1:4739",
+                         url);
+    if (network && conf_parse_address(colon + 3, false, 1, &address, &why) < 0)
         return conf_fail(b->err, "--collector: %s", why.text);
     if (strcmp(url, "file:") == 0)
         return conf_fail(b->err, "--collector: expected a path after file:, as file:flows.ipfix");
@@ -66,9 +68,10 @@ static int set_all(struct build *b, const struct conf_quick *quick)
         set_flag(b, "--exporter-ip", "exporter_ip", quick->exporter_ip) < 0 ||
         set_flag(b, "--format", "format", quick->format) < 0)
         return -1;
-    if (quick->exporter_ip == NULL && quick->collector != NULL && quick->collector[0] == 'u')
+    if (quick->exporter_ip == NULL && quick->collector != NULL && strncmp(quick->collector, "file:", 5) != 0)
         return conf_fail(b->err,
-                         "--exporter-ip: is needed with a udp collector: the address that flows come from");
+                         "--exporter-ip: is needed with a %.3s collector: the address that flows come from",
+                         quick->collector);
     return 0;
 }
 

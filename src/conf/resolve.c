@@ -15,22 +15,20 @@ static bool starts_with(const char *s, const char *prefix)
 /* address = udp://… or file:… says the transport too, where that is not set. */
 static int take_scheme(struct build *b, size_t i)
 {
+    static const char *const schemes[] = {[TRANSPORT_UDP] = "udp://",
+                                          [TRANSPORT_TCP] = "tcp://",
+                                          [TRANSPORT_TLS] = "tls://",
+                                          [TRANSPORT_FILE] = "file:"};
     struct conf_collector *c = &b->conf->collectors[i];
     enum conf_transport said;
     size_t skip;
 
-    if (starts_with(c->address_text, "tcp:") || starts_with(c->address_text, "tls:"))
-        return build_fail_at(b, collector, i, address,
-                             "%.3s is not supported by this version; use udp or file", c->address_text);
-    if (starts_with(c->address_text, "udp://")) {
-        said = TRANSPORT_UDP;
-        skip = strlen("udp://");
-    } else if (starts_with(c->address_text, "file:")) {
-        said = TRANSPORT_FILE;
-        skip = strlen("file:");
-    } else {
+    for (said = 0; said < sizeof(schemes) / sizeof(schemes[0]); said++)
+        if (starts_with(c->address_text, schemes[said]))
+            break;
+    if (said == sizeof(schemes) / sizeof(schemes[0]))
         return 0;
-    }
+    skip = strlen(schemes[said]);
     if (b->sections[SECTION_collector][i].set[OPTION_collector_transport] && c->transport != said)
         return build_fail_at(b, collector, i, address,
                              "\"%.80s\": is not for transport = %s; change one of the two", c->address_text,
@@ -77,7 +75,7 @@ static int resolve_collector(struct build *b, size_t i)
                                  "\"%s\": not an address to send to; expected the collector's, as "
                                  "192.0.2.10:4739",
                                  c->address.text);
-        if (b->conf->daemon.message_size > UDP_PAYLOAD_MAX)
+        if (c->transport == TRANSPORT_UDP && b->conf->daemon.message_size > UDP_PAYLOAD_MAX)
             return build_fail_at(b, collector, i, transport,
                                  "udp cannot carry message_size = %llu; set at most %d in [daemon]",
                                  (unsigned long long)b->conf->daemon.message_size, UDP_PAYLOAD_MAX);
@@ -188,7 +186,7 @@ static int resolve_format(struct build *b, struct conf_vpc *v)
     return 0;
 }
 
-/* A UDP exporter is known by its source address, which must be of the collector's family. */
+/* An exporter is known by its source address, which must be of the collector's family. */
 static int check_exporter_ip(struct build *b, size_t i)
 {
     const struct conf_vpc *v = &b->conf->vpcs[i];
@@ -196,14 +194,14 @@ static int check_exporter_ip(struct build *b, size_t i)
     for (size_t n = 0; n < v->collector_count; n++) {
         const struct conf_collector *c = &b->conf->collectors[v->collectors[n]];
 
-        if (c->transport != TRANSPORT_UDP)
+        if (c->transport == TRANSPORT_FILE)
             continue;
         if (v->exporter_ip.addr.ss_family == 0)
             return build_fail_at(
                 b, vpc, i, exporter_ip,
-                "is missing; [collector \"%s\"] is sent to by udp and needs the address that flows "
+                "is missing; [collector \"%s\"] is sent to by %s and needs the address that flows "
                 "come from, as 10.9.0.11",
-                c->name);
+                c->name, conf_transport_name(c->transport));
         if (v->exporter_ip.addr.ss_family != c->address.addr.ss_family)
             return build_fail_at(b, vpc, i, exporter_ip,
                                  "%s cannot send to [collector \"%s\"] at %s; expected an %s address",

@@ -6,36 +6,26 @@
 #include <string.h>
 
 const struct conf_section_info conf_sections[SECTIONS] = {
-    [SECTION_daemon] = {"daemon", false, false, sizeof(struct conf_daemon)},
-    [SECTION_listener] = {"listener", false, false, sizeof(struct conf_listener)},
-    [SECTION_collector] = {"collector", true, false, sizeof(struct conf_collector)},
-    [SECTION_vpc] = {"vpc", true, false, sizeof(struct conf_vpc)},
-    [SECTION_admin] = {"admin", false, true, 0},
-    [SECTION_spool] = {"spool", false, true, 0},
+    [SECTION_daemon] = {"daemon", false, sizeof(struct conf_daemon)},
+    [SECTION_listener] = {"listener", false, sizeof(struct conf_listener)},
+    [SECTION_collector] = {"collector", true, sizeof(struct conf_collector)},
+    [SECTION_vpc] = {"vpc", true, sizeof(struct conf_vpc)},
+    [SECTION_admin] = {"admin", false, sizeof(struct conf_admin)},
+    [SECTION_spool] = {"spool", false, sizeof(struct conf_spool)},
+    [SECTION_rejects] = {"rejects", false, sizeof(struct conf_rejects)},
+    [SECTION_http] = {"http", false, sizeof(struct conf_http)},
 };
-
-/* LATER options have no member, and their section may have no struct: so the type chooses how to find the
- * offset. */
-#define MEMBER_AT(section, member) offsetof(struct conf_##section, member)
-#define OFFSET_COUNT MEMBER_AT
-#define OFFSET_SIZE MEMBER_AT
-#define OFFSET_DURATION MEMBER_AT
-#define OFFSET_BOOL MEMBER_AT
-#define OFFSET_STRING MEMBER_AT
-#define OFFSET_LIST MEMBER_AT
-#define OFFSET_ADDRESS MEMBER_AT
-#define OFFSET_IP MEMBER_AT
-#define OFFSET_WORKERS MEMBER_AT
-#define OFFSET_LEVEL MEMBER_AT
-#define OFFSET_TRANSPORT MEMBER_AT
-#define OFFSET_FIELDS MEMBER_AT
-#define OFFSET_FORMAT MEMBER_AT
-#define OFFSET_LATER(section, member) 0
 
 const struct conf_option conf_options[CONF_OPTIONS] = {
 #define OPTION(section, key, type, member, fallback, lo, hi, help)                                           \
-    [OPTION_##section##_##key] = {                                                                           \
-        SECTION_##section, #key, CONF_TYPE_##type, OFFSET_##type(section, member), fallback, lo, hi, help},
+    [OPTION_##section##_##key] = {SECTION_##section,                                                         \
+                                  #key,                                                                      \
+                                  CONF_TYPE_##type,                                                          \
+                                  offsetof(struct conf_##section, member),                                   \
+                                  fallback,                                                                  \
+                                  lo,                                                                        \
+                                  hi,                                                                        \
+                                  help},
 #include "vpcflowd/conf_options.def"
 #undef OPTION
 };
@@ -52,7 +42,13 @@ void *conf_section_at(struct conf *conf, enum conf_section section, size_t index
     case SECTION_vpc:
         return &conf->vpcs[index];
     case SECTION_admin:
+        return &conf->admin;
     case SECTION_spool:
+        return &conf->spool;
+    case SECTION_rejects:
+        return &conf->rejects;
+    case SECTION_http:
+        return &conf->http;
     case SECTIONS:
         break;
     }
@@ -120,8 +116,7 @@ const char *conf_nearest_key(enum conf_section section, const char *typed)
     unsigned best = UINT32_MAX;
 
     for (size_t i = 0; i < CONF_OPTIONS; i++)
-        if (conf_options[i].section == section && conf_options[i].type != CONF_TYPE_LATER &&
-            is_nearer(conf_options[i].key, typed, &best))
+        if (conf_options[i].section == section && is_nearer(conf_options[i].key, typed, &best))
             found = conf_options[i].key;
     return found;
 }
@@ -132,7 +127,7 @@ const struct conf_section_info *conf_nearest_section(const char *typed)
     unsigned best = UINT32_MAX;
 
     for (size_t i = 0; i < SECTIONS; i++)
-        if (!conf_sections[i].later && is_nearer(conf_sections[i].name, typed, &best))
+        if (is_nearer(conf_sections[i].name, typed, &best))
             found = &conf_sections[i];
     return found;
 }
@@ -143,7 +138,7 @@ void conf_list_keys(enum conf_section section, char *out, size_t size)
 
     out[0] = '\0';
     for (size_t i = 0; i < CONF_OPTIONS && used < size; i++) {
-        if (conf_options[i].section != section || conf_options[i].type == CONF_TYPE_LATER)
+        if (conf_options[i].section != section)
             continue;
         used += (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", conf_options[i].key);
     }

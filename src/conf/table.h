@@ -19,13 +19,14 @@ enum conf_section {
     SECTION_vpc,
     SECTION_admin,
     SECTION_spool,
+    SECTION_rejects,
+    SECTION_http,
     SECTIONS
 };
 
 struct conf_section_info {
     const char *name;
     bool named; /* [vpc "name"]: any number of them */
-    bool later; /* not one of its keys is in this version */
     size_t size;
 };
 
@@ -40,12 +41,12 @@ enum conf_type {
     CONF_TYPE_LIST,
     CONF_TYPE_ADDRESS,
     CONF_TYPE_IP,
+    CONF_TYPE_NETWORKS,
     CONF_TYPE_WORKERS,
     CONF_TYPE_LEVEL,
     CONF_TYPE_TRANSPORT,
     CONF_TYPE_FIELDS,
     CONF_TYPE_FORMAT,
-    CONF_TYPE_LATER,
     CONF_TYPES
 };
 
@@ -99,6 +100,8 @@ void conf_set_error(struct conf_error *err, const char *format, ...) __attribute
 int conf_parse_address(const char *text, bool any_host, unsigned lowest_port, struct conf_address *ret,
                        struct conf_error *why);
 int conf_parse_ip(const char *text, struct conf_address *ret, struct conf_error *why);
+/* ADDRESS or ADDRESS/BITS. */
+int conf_parse_network(const char *text, struct conf_network *ret, struct conf_error *why);
 bool conf_address_is_any(const struct conf_address *address);
 
 #endif

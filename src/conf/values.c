@@ -1,4 +1,5 @@
 /* The types of options: text to value, value to text. One parse and one print function each. */
+#include <arpa/inet.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +134,11 @@ static const char *const level_words[] = {[LEVEL_ERROR] = "error",
                                           [LEVEL_INFO] = "info",
                                           [LEVEL_DEBUG] = "debug",
                                           NULL};
-static const char *const transport_words[] = {[TRANSPORT_UDP] = "udp", [TRANSPORT_FILE] = "file", NULL};
+static const char *const transport_words[] = {[TRANSPORT_UDP] = "udp",
+                                              [TRANSPORT_TCP] = "tcp",
+                                              [TRANSPORT_TLS] = "tls",
+                                              [TRANSPORT_FILE] = "file",
+                                              NULL};
 static const char *const fields_words[] = {[FIELDS_STANDARD] = "standard", [FIELDS_FULL] = "full", NULL};
 
 static int parse_bool(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
@@ -175,10 +180,8 @@ static int parse_transport(const struct conf_option *option, const char *text, v
     int word = read_word(text, transport_words);
 
     (void)option;
-    if (strcmp(text, "tcp") == 0 || strcmp(text, "tls") == 0)
-        return conf_fail(why, "%s is not supported by this version; use udp or file", text);
     if (word < 0)
-        return conf_fail(why, "\"%.80s\": expected udp or file", text);
+        return conf_fail(why, "\"%.80s\": expected udp, tcp, tls or file", text);
     *(enum conf_transport *)value = (enum conf_transport)word;
     return 0;
 }
@@ -436,13 +439,47 @@ static void release_format(void *value)
     free(v->text);
 }
 
-static int parse_later(const struct conf_option *option, const char *text, void *value,
-                       struct conf_error *why)
+static void release_networks(void *value)
 {
-    (void)option;
-    (void)text;
-    (void)value;
-    return conf_fail(why, "is not supported by this version");
+    struct conf_networks *n = value;
+
+    free(n->item);
+    *n = (struct conf_networks){NULL, 0};
+}
+
+static int parse_networks(const struct conf_option *option, const char *text, void *value,
+                          struct conf_error *why)
+{
+    struct conf_networks networks = {NULL, 0};
+    struct conf_list list = {NULL, 0};
+    int rc = parse_list(option, text, &list, why);
+
+    if (rc == 0) {
+        networks.item = calloc(list.count + 1, sizeof(*networks.item));
+        rc = networks.item == NULL ? conf_fail(why, "out of memory") : 0;
+    }
+    for (; rc == 0 && networks.count < list.count; networks.count++)
+        rc = conf_parse_network(list.item[networks.count], &networks.item[networks.count], why);
+    release_list(&list);
+    release_networks(rc == 0 ? value : &networks);
+    if (rc == 0)
+        *(struct conf_networks *)value = networks;
+    return rc;
+}
+
+static void print_networks(const void *value, FILE *out)
+{
+    const struct conf_networks *n = value;
+    char text[INET6_ADDRSTRLEN];
+
+    for (size_t i = 0; i < n->count; i++)
+        fprintf(out, "%s%s/%u", i > 0 ? ", " : "",
+                inet_ntop(n->item[i].family, n->item[i].address, text, sizeof(text)), n->item[i].bits);
+}
+
+static bool networks_are_set(const void *value)
+{
+    return ((const struct conf_networks *)value)->count > 0;
 }
 
 const struct conf_type_info conf_types[CONF_TYPES] = {
@@ -454,10 +491,10 @@ const struct conf_type_info conf_types[CONF_TYPES] = {
     [CONF_TYPE_LIST] = {parse_list, print_list, list_is_set, release_list, true},
     [CONF_TYPE_ADDRESS] = {parse_address, print_address, address_is_set, NULL, false},
     [CONF_TYPE_IP] = {parse_ip, print_address, address_is_set, NULL, false},
+    [CONF_TYPE_NETWORKS] = {parse_networks, print_networks, networks_are_set, release_networks, true},
     [CONF_TYPE_WORKERS] = {parse_workers, print_count, NULL, NULL, false},
     [CONF_TYPE_LEVEL] = {parse_level, print_level, NULL, NULL, false},
     [CONF_TYPE_TRANSPORT] = {parse_transport, print_transport, NULL, NULL, false},
     [CONF_TYPE_FIELDS] = {parse_fields, print_fields, NULL, NULL, false},
     [CONF_TYPE_FORMAT] = {parse_format, print_format, format_is_set, release_format, true},
-    [CONF_TYPE_LATER] = {parse_later, NULL, NULL, NULL, false},
 };
