@@ -51,8 +51,18 @@ struct pipeline_settings {
 /* Takes over `output`. NULL if there is no memory. */
 struct pipeline *pipeline_new(const struct pipeline_settings *settings, struct output *output);
 void pipeline_free(struct pipeline *p);
-/* 0: ret_batch has the messages and counts. -1: ret_batch->error says why, and there is nothing to export. */
-int pipeline_run(struct pipeline *p, const struct conf *conf, const struct slice *segments, size_t count,
-                 struct batch *ret_batch);
+
+/* What came beside a payload (in an HTTP request's target, say): for what the payload itself does not tell.
+ */
+struct pipeline_hint {
+    const char *log_group; /* of documents that name none; NULL or "": nothing is known */
+    const struct format
+        *format; /* of lines without a header line, in place of the [vpc]'s; NULL: the [vpc]'s */
+};
+
+/* `hint` may be NULL. 0: ret_batch has the messages and counts. -1: ret_batch->error says why, and there is
+ * nothing to export. */
+int pipeline_run(struct pipeline *p, const struct conf *conf, const struct pipeline_hint *hint,
+                 const struct slice *segments, size_t count, struct batch *ret_batch);
 
 #endif

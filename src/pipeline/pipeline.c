@@ -42,6 +42,7 @@ struct pipeline {
 
     /* the payload being run */
     const struct conf *conf;
+    const struct pipeline_hint *hint;
     struct batch *batch;
     unsigned depth;
     uint64_t text_left; /* bytes of text that it may still inflate to */
@@ -213,15 +214,18 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
 static int on_document(void *ctx, const struct document *doc, struct error *err)
 {
     struct pipeline *p = ctx;
+    struct document known = *doc;
 
     p->any_document = true;
     p->control = doc->control;
     p->plain = doc->log_group.len == 0 && doc->log_stream.len == 0;
-    p->log_group = doc->log_group;
+    if (known.log_group.len == 0 && p->hint->log_group != NULL)
+        known.log_group = slice_str(p->hint->log_group);
+    p->log_group = known.log_group;
     p->place = (struct place){0};
-    if (match_document(&p->match, p->conf, doc) != 0)
+    if (match_document(&p->match, p->conf, &known) != 0)
         return error_set(err, ERROR_NO_MEMORY, "no memory to match %zu [vpc]s", p->conf->vpc_count);
-    p->format = match_format(&p->match);
+    p->format = p->hint->format != NULL ? p->hint->format : match_format(&p->match);
     p->flow.asked = p->format->has;
     return 0;
 }
@@ -310,13 +314,16 @@ static int refuse_if_useless(const struct pipeline *p, struct error *err)
                      b->log_group[0] ? " of log group " : "", b->log_group, b->samples[0].why.detail);
 }
 
-int pipeline_run(struct pipeline *p, const struct conf *conf, const struct slice *segments, size_t count,
-                 struct batch *ret_batch)
+int pipeline_run(struct pipeline *p, const struct conf *conf, const struct pipeline_hint *hint,
+                 const struct slice *segments, size_t count, struct batch *ret_batch)
 {
+    static const struct pipeline_hint no_hint;
+
     struct error err = {0};
     int rc;
 
     p->conf = conf;
+    p->hint = hint != NULL ? hint : &no_hint;
     p->batch = ret_batch;
     p->depth = 0;
     p->text_left = p->settings.max_inflated;

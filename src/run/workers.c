@@ -85,6 +85,8 @@ void job_free(struct job *job)
         return;
     if (job->payload != NULL)
         evbuffer_free(job->payload);
+    free((char *)job->hint.log_group);
+    free((struct format *)job->hint.format);
     conf_unref(job->conf);
     messages_free(&job->batch.messages);
     free(job);
@@ -107,7 +109,7 @@ static void run_job(struct pipeline *pipeline, struct job *job)
         evbuffer_peek(job->payload, -1, NULL, chains, n);
         for (int i = 0; i < n; i++)
             segments[i] = slice_of(chains[i].iov_base, chains[i].iov_len);
-        pipeline_run(pipeline, job->conf, segments, (size_t)n, &job->batch);
+        pipeline_run(pipeline, job->conf, &job->hint, segments, (size_t)n, &job->batch);
     }
     if (chains != chain)
         free(chains);

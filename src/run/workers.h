@@ -17,10 +17,11 @@ struct workers;
 
 struct job {
     struct job *next;
-    struct evbuffer *payload; /* owned; freed by the worker when it is decoded */
-    struct conf *conf;        /* one reference */
-    void *owner;              /* the submitter's: a ticket, a file */
-    struct batch batch;       /* the result */
+    struct evbuffer *payload;  /* owned; freed by the worker when it is decoded */
+    struct conf *conf;         /* one reference */
+    struct pipeline_hint hint; /* what came beside it: owned, as is what it points to */
+    void *owner;               /* the submitter's: a ticket, a file */
+    struct batch batch;        /* the result */
 };
 
 struct job *job_new(struct evbuffer *payload, struct conf *conf,

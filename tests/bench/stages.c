@@ -157,7 +157,7 @@ static void run_pipeline(struct input *in, const struct buffer *payload)
     struct slice segment = slice_of(payload->data, payload->len);
     struct batch batch = {0};
 
-    if (pipeline_run(in->pipeline, in->conf, &segment, 1, &batch) != 0 || batch.exported != in->records)
+    if (pipeline_run(in->pipeline, in->conf, NULL, &segment, 1, &batch) != 0 || batch.exported != in->records)
         fail("pipeline");
     messages_free(&batch.messages);
 }

@@ -330,7 +330,7 @@ static void run_text(uint64_t exported)
     struct slice segment = slice_of(text.data, text.len);
     struct batch batch = {0};
 
-    if (pipeline_run(pipeline, &conf, &segment, 1, &batch) != 0)
+    if (pipeline_run(pipeline, &conf, NULL, &segment, 1, &batch) != 0)
         fail_msg("%s", batch.error.detail);
     assert_int_equal(batch.exported, exported);
     messages_free(&batch.messages);
@@ -395,7 +395,7 @@ static void refused_payload_leaves_nothing_that_waits(void **state)
     struct batch batch = {0};
 
     (void)state;
-    assert_int_equal(pipeline_run(pipeline, &conf, &segment, 1, &batch), -1);
+    assert_int_equal(pipeline_run(pipeline, &conf, NULL, &segment, 1, &batch), -1);
     messages_free(&batch.messages);
     add_line("eni-2", "10.1.0.5", "198.51.100.2", 1);
     run_text(1);

@@ -102,7 +102,7 @@ static struct batch run_segments(const struct conf *conf, const struct slice *se
     struct batch batch = {0};
 
     recorder.text[0] = '\0';
-    pipeline_run(pipeline, conf, segments, count, &batch);
+    pipeline_run(pipeline, conf, NULL, segments, count, &batch);
     messages_free(&batch.messages);
     assert_int_equal(recorder.open, 0);
     return batch;
@@ -439,9 +439,45 @@ static void nothing_and_kinesis_aggregates_are_told_apart(void **state)
     assert_int_equal(error_code(b.error.kind), 422);
 }
 
+static struct batch run_with(const struct pipeline_hint *hint, const char *payload)
+{
+    struct slice segment = slice_str(payload);
+    struct batch batch = {0};
+
+    recorder.text[0] = '\0';
+    pipeline_run(pipeline, &with_default, hint, &segment, 1, &batch);
+    messages_free(&batch.messages);
+    return batch;
+}
+
+static void what_came_beside_a_payload_fills_what_it_does_not_tell(void **state)
+{
+    static const char other_order[] = "99 eni-1 10.0.0.1 10.0.0.2 OK\n";
+    struct pipeline_hint hint = {.log_group = "/aws/vpc/dev"};
+    struct format format;
+
+    (void)state;
+    run_with(&hint, LINE_A "\n");
+    assert_memory_equal(recorder.text, "dev:", 4);
+    run_with(&hint, document); /* which names its own */
+    assert_memory_equal(recorder.text, "prod:", 5);
+    assert_int_equal(run_with(&hint, other_order).error.kind, ERROR_UNREADABLE);
+    assert_int_equal(
+        format_parse(SLICE_LIT("srcport interface-id srcaddr dstaddr log-status"), &format, NULL), 0);
+    hint.format = &format;
+    assert_int_equal(run_with(&hint, other_order).exported, 1);
+    assert_string_equal(recorder.text, "dev:eni-1:99:12;");
+    /* A header line knows best. */
+    run_with(&hint, "interface-id srcport srcaddr dstaddr\neni-2 98 10.0.0.1 10.0.0.2\n");
+    assert_string_equal(recorder.text, "dev:eni-2:98:12;");
+    /* Nothing of it is left for the next payload. */
+    assert_int_equal(run_with(NULL, other_order).error.kind, ERROR_UNREADABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_came_beside_a_payload_fills_what_it_does_not_tell),
         cmocka_unit_test(document_goes_to_the_vpc_of_its_log_group),
         cmocka_unit_test(every_wrapping_gives_the_same_flows_cut_anywhere),
         cmocka_unit_test(every_truncation_of_a_gzip_payload_is_refused_and_exports_nothing),
