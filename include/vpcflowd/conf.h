@@ -2,9 +2,11 @@
  *
  * conf_load() reads the main file and every vpc.d/<name>.conf beside it (in name order) and gives a snapshot
  * or the first error, with file, line, key and what was expected. conf_quick() makes the same snapshot from
- * the command line's three settings. A snapshot is reference-counted: every job holds one, so that a reload
- * never changes a payload half-way. conf_ref() and conf_unref() may be called from any thread; everything
- * else is read-only.
+ * the command line's three settings. Files that keys name (certificates, keys, tokens) must be readable by
+ * then, and their paths are plain ones from then on: "credential:NAME" has become a path in the directory of
+ * systemd's credentials. Tokens are read into the snapshot, certificates are not. A snapshot is
+ * reference-counted: every job holds one, so that a reload never changes a payload half-way. conf_ref() and
+ * conf_unref() may be called from any thread; everything else is read-only.
  */
 #ifndef VPCFLOWD_CONF_H
 #define VPCFLOWD_CONF_H
@@ -21,6 +23,8 @@
 #define CONF_DEFAULT_PATH "/etc/vpcflowd/vpcflowd.conf"
 #define CONF_VPCS_MAX 4096
 #define CONF_COLLECTORS_MAX 64
+#define CONF_TOKENS_MAX 256       /* in one file */
+#define CONF_TOKEN_LENGTH_MAX 512 /* bytes */
 
 enum conf_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 enum conf_transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_FILE };
@@ -198,6 +202,14 @@ struct conf_http {
 #undef OPTION
 };
 
+/* What is no error, but hardly meant. */
+struct conf_warning {
+    const char *section; /* "vpc" */
+    size_t index;        /* of the collector or vpc; else 0 */
+    char *text;          /* for the log: "FILE:LINE: [section] key: what is odd" */
+    const char *what;    /* text from its key on */
+};
+
 struct conf {
     atomic_uint refs;
     struct conf_daemon daemon;
@@ -211,6 +223,13 @@ struct conf {
     struct conf_vpc *vpcs; /* in the order they match: as read, "default" last */
     size_t vpc_count;
     struct conf_list files; /* what was read, in order; origins point into it */
+    /* What the files of [listener] token_file and [http] access_key_file hold, 1 to CONF_TOKENS_MAX of at
+     * most CONF_TOKEN_LENGTH_MAX bytes; none without the key. Secrets: never print them. Wiped with the
+     * snapshot. */
+    struct conf_list listener_tokens;
+    struct conf_list http_keys;
+    struct conf_warning *warnings;
+    size_t warning_count;
 };
 
 struct conf_error {
@@ -219,6 +238,9 @@ struct conf_error {
 
 /* A new snapshot with one reference, or NULL with ret_err filled. */
 struct conf *conf_load(const char *path, struct conf_error *ret_err);
+/* The same for --read, which does not listen: the files that [listener] and [http] name are not looked at, so
+ * that whoever converts files need not be let in on the daemon's secrets. No tokens are in it. */
+struct conf *conf_load_to_read(const char *path, struct conf_error *ret_err);
 
 struct conf_quick {
     const char *listen;      /* HOST:PORT, or NULL with --read */
@@ -231,11 +253,8 @@ struct conf *conf_quick(const struct conf_quick *quick, struct conf_error *ret_e
 struct conf *conf_ref(struct conf *conf);
 void conf_unref(struct conf *conf); /* NULL is allowed */
 
-/* Calls `warn` with what is odd, but no error, in the format of vpcs[vpc], a text for each: names that this
- * version does not know; that no line will be read by it. */
-void conf_warnings(const struct conf *conf, size_t vpc, void (*warn)(void *ctx, const char *what), void *ctx);
-
-/* What -t prints: the configuration as it was understood, defaults included, in the file's own syntax. */
+/* What -t prints: the configuration as it was understood, defaults and warnings included, in the file's own
+ * syntax. It loads again. */
 void conf_print(const struct conf *conf, FILE *out);
 
 /* Does `text` match `pattern` (* and ?, whole text)? */

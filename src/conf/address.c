@@ -120,6 +120,35 @@ bool conf_address_is_any(const struct conf_address *address)
     return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&address->addr)->sin6_addr);
 }
 
+bool conf_address_is_loopback(const struct conf_address *address)
+{
+    const struct in6_addr *six;
+
+    if (address->addr.ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)&address->addr)->sin_addr.s_addr) >> 24 == 127;
+    six = &((const struct sockaddr_in6 *)&address->addr)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
+}
+
+static in_port_t port_of(const struct conf_address *a)
+{
+    return a->addr.ss_family == AF_INET ? ((const struct sockaddr_in *)&a->addr)->sin_port
+                                        : ((const struct sockaddr_in6 *)&a->addr)->sin6_port;
+}
+
+/* Does a listener on `any` take connections to the other's address? [::] takes IPv4 too. */
+static bool takes_all_of(const struct conf_address *any, const struct conf_address *other)
+{
+    return conf_address_is_any(any) && (any->addr.ss_family == AF_INET6 || other->addr.ss_family == AF_INET);
+}
+
+bool conf_addresses_overlap(const struct conf_address *a, const struct conf_address *b)
+{
+    if (port_of(a) != port_of(b) || port_of(a) == 0)
+        return false;
+    return strcmp(a->text, b->text) == 0 || takes_all_of(a, b) || takes_all_of(b, a);
+}
+
 /* An address that a host can send from. */
 static bool is_unicast(const struct conf_address *a)
 {

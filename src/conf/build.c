@@ -38,40 +38,6 @@ int build_file(struct build *b, const char *path)
     return 0;
 }
 
-static const char *section_given_name(const struct build *b, enum conf_section section, size_t index)
-{
-    if (section == SECTION_collector)
-        return b->conf->collectors[index].name;
-    if (section == SECTION_vpc)
-        return b->conf->vpcs[index].name;
-    return NULL;
-}
-
-void build_set_error(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
-                     const char *format, ...)
-{
-    const struct conf_origin *origin = &b->sections[section][index].origin;
-    const char *name = section_given_name(b, section, index);
-    char what[sizeof(b->err->text)], where[32] = "";
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(what, sizeof(what), format, args);
-    va_end(args);
-    if (line > 0)
-        snprintf(where, sizeof(where), ":%u", line);
-    conf_set_error(b->err, "%s%s: [%s%s%s%s]%s%s%s %s", origin->file, where, conf_sections[section].name,
-                   name != NULL ? " \"" : "", name != NULL ? name : "", name != NULL ? "\"" : "",
-                   key != NULL ? " " : "", key != NULL ? key : "", key != NULL ? ":" : "", what);
-}
-
-unsigned build_line(const struct build *b, enum conf_section section, size_t index, unsigned option)
-{
-    const struct build_section *s = &b->sections[section][index];
-
-    return s->set[option] ? s->line[option] : s->origin.line;
-}
-
 /* One more element at the end of an array, all zero; capacity grows by doubling, so that it is a power of
  * two. */
 static void *grow(void **array, size_t count, size_t size)
@@ -84,6 +50,77 @@ static void *grow(void **array, size_t count, size_t size)
         *array = bigger;
     }
     return memset((char *)*array + count * size, 0, size);
+}
+
+static const char *section_given_name(const struct build *b, enum conf_section section, size_t index)
+{
+    if (section == SECTION_collector)
+        return b->conf->collectors[index].name;
+    if (section == SECTION_vpc)
+        return b->conf->vpcs[index].name;
+    return NULL;
+}
+
+/* "FILE:LINE: [section "name"]" */
+static void describe_place(const struct build *b, enum conf_section section, size_t index, unsigned line,
+                           struct conf_error *ret)
+{
+    const char *name = section_given_name(b, section, index);
+    char where[32] = "";
+
+    if (line > 0)
+        snprintf(where, sizeof(where), ":%u", line);
+    conf_set_error(ret, "%s%s: [%s%s%s%s]", b->sections[section][index].origin.file, where,
+                   conf_sections[section].name, name != NULL ? " \"" : "", name != NULL ? name : "",
+                   name != NULL ? "\"" : "");
+}
+
+void build_set_error(struct build *b, enum conf_section section, size_t index, const char *key, unsigned line,
+                     const char *format, ...)
+{
+    char what[sizeof(b->err->text)];
+    struct conf_error place;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    describe_place(b, section, index, line, &place);
+    conf_set_error(b->err, "%s%s%s%s %s", place.text, key != NULL ? " " : "", key != NULL ? key : "",
+                   key != NULL ? ":" : "", what);
+}
+
+int build_warn(struct build *b, enum conf_section section, size_t index, unsigned option, const char *format,
+               ...)
+{
+    struct conf *conf = b->conf;
+    struct conf_warning *w = grow((void **)&conf->warnings, conf->warning_count, sizeof(*conf->warnings));
+    struct conf_error place = {"-"}, text;
+    char what[sizeof(text.text)];
+    size_t skip;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    if (!b->quick)
+        describe_place(b, section, index, build_line(b, section, index, option), &place);
+    conf_set_error(&text, "%s%s%s: %s", place.text, b->quick ? "-" : " ", conf_options[option].key, what);
+    if (w == NULL || (w->text = strdup(text.text)) == NULL)
+        return conf_fail(b->err, "out of memory");
+    skip = strlen(place.text) + 1;
+    w->what = w->text + (skip < strlen(w->text) ? skip : 0);
+    w->section = conf_sections[section].name;
+    w->index = index;
+    conf->warning_count++;
+    return 0;
+}
+
+unsigned build_line(const struct build *b, enum conf_section section, size_t index, unsigned option)
+{
+    const struct build_section *s = &b->sections[section][index];
+
+    return s->set[option] ? s->line[option] : s->origin.line;
 }
 
 static int add_collector(struct build *b, const char *name, const struct conf_origin *origin)
@@ -124,8 +161,8 @@ static int unknown_section(struct build *b, const char *header, const char *word
         return conf_fail(b->err, "%s:%u: [%s]: unknown section; did you mean [%s%s]?", b->file, line, header,
                          near->name, near->named ? " \"name\"" : "");
     return conf_fail(b->err,
-                     "%s:%u: [%s]: unknown section; expected [daemon], [listener], [collector \"name\"] or "
-                     "[vpc \"name\"]",
+                     "%s:%u: [%s]: unknown section; expected [daemon], [listener], [collector \"name\"], "
+                     "[vpc \"name\"], [admin], [spool], [rejects] or [http]",
                      b->file, line, header);
 }
 

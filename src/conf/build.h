@@ -20,7 +20,8 @@ struct build {
     size_t count[SECTIONS];
     const char *file; /* being read: owned by conf->files */
     enum conf_section current;
-    bool quick; /* from the command line: --print needs no collector */
+    bool quick;   /* from the command line: --print needs no collector */
+    bool to_read; /* for --read: what listens does not matter */
 };
 
 int build_init(struct build *b, struct conf_error *err);
@@ -42,9 +43,26 @@ void build_set_error(struct build *b, enum conf_section section, size_t index, c
 #define build_fail_at(b, section, index, key, ...)                                                           \
     build_fail((b), SECTION_##section, (index), #key,                                                        \
                build_line((b), SECTION_##section, (index), OPTION_##section##_##key), __VA_ARGS__)
+/* Note a warning on an option of the section: 0, or -1 without memory. From the command line it is the
+ * flag's, which has the option's name. */
+int build_warn(struct build *b, enum conf_section section, size_t index, unsigned option, const char *format,
+               ...) __attribute__((format(printf, 5, 6)));
+/* The line where an option was set; the section's, where it was not. */
 unsigned build_line(const struct build *b, enum conf_section section, size_t index, unsigned option);
 
-/* resolve.c: 0, or -1 with b->err filled. */
-int conf_resolve(struct build *b);
+static inline bool build_has(const struct build *b, enum conf_section section, size_t index, unsigned option)
+{
+    return index < b->count[section] && b->sections[section][index].set[option];
+}
+
+/* 0, or -1 with b->err filled. */
+int conf_resolve(struct build *b);       /* resolve.c: all that follows too */
+int conf_check(struct build *b);         /* checks.c */
+int conf_take_files(struct build *b);    /* files.c */
+int conf_note_warnings(struct build *b); /* warnings.c */
+
+/* tokens.c: read a file of tokens, one on a line; `why` never quotes one. */
+int conf_read_tokens(int fd, struct conf_list *ret, struct conf_error *why);
+void conf_wipe_tokens(struct conf_list *tokens);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "conf/table.h"
+#include "conf/build.h"
 
 struct conf *conf_ref(struct conf *conf)
 {
@@ -38,6 +38,11 @@ void conf_unref(struct conf *conf)
     for (size_t i = 0; i < conf->files.count; i++)
         free(conf->files.item[i]);
     free(conf->files.item);
+    for (size_t i = 0; i < conf->warning_count; i++)
+        free(conf->warnings[i].text);
+    free(conf->warnings);
+    conf_wipe_tokens(&conf->listener_tokens);
+    conf_wipe_tokens(&conf->http_keys);
     free(conf->collectors);
     free(conf->vpcs);
     free(conf);

@@ -69,7 +69,7 @@ static int load_directory(struct build *b, const char *directory)
     return rc;
 }
 
-struct conf *conf_load(const char *path, struct conf_error *ret_err)
+static struct conf *load(const char *path, bool to_read, struct conf_error *ret_err)
 {
     const char *slash = strrchr(path, '/');
     struct conf *conf = NULL;
@@ -81,14 +81,26 @@ struct conf *conf_load(const char *path, struct conf_error *ret_err)
         conf_set_error(ret_err, "out of memory");
         return NULL;
     }
-    if (build_init(&b, &err) == 0 &&
-        load_file(&b, path, "; name the file with -c FILE, or use --listen, --collector and --exporter-ip") ==
-            0 &&
-        load_directory(&b, directory) == 0)
-        conf = build_finish(&b);
+    if (build_init(&b, &err) == 0) {
+        b.to_read = to_read;
+        if (load_file(&b, path,
+                      "; name the file with -c FILE, or use --listen, --collector and --exporter-ip") == 0 &&
+            load_directory(&b, directory) == 0)
+            conf = build_finish(&b);
+    }
     build_release(&b);
     free(directory);
     if (conf == NULL)
         *ret_err = err;
     return conf;
+}
+
+struct conf *conf_load(const char *path, struct conf_error *ret_err)
+{
+    return load(path, false, ret_err);
+}
+
+struct conf *conf_load_to_read(const char *path, struct conf_error *ret_err)
+{
+    return load(path, true, ret_err);
 }

@@ -1,20 +1,41 @@
 /* What -t prints: every option of every section, in the file's own syntax. */
+#include <string.h>
+
 #include "conf/table.h"
 
+static void print_warnings(const struct conf *conf, enum conf_section section, size_t index, FILE *out)
+{
+    for (size_t i = 0; i < conf->warning_count; i++) {
+        const struct conf_warning *w = &conf->warnings[i];
+
+        if (w->index == index && strcmp(w->section, conf_sections[section].name) == 0)
+            fprintf(out, "# warning: %s\n", w->what);
+    }
+}
+
+static bool is_set(const struct conf_option *option, const char *base)
+{
+    const struct conf_type_info *type = &conf_types[option->type];
+
+    return type->is_set == NULL || type->is_set(base + option->offset);
+}
+
+/* What is not set, or has no effect, is a comment, so that the text loads again. */
 static void print_section(const struct conf *conf, enum conf_section section, size_t index, FILE *out)
 {
+    unsigned needs = conf_sections[section].needs;
     /* conf_section_at() finds the place; nothing is written through it. */
     const char *base = conf_section_at((struct conf *)conf, section, index);
+    bool off = needs != CONF_OPTIONS && !is_set(&conf_options[needs], base);
 
+    print_warnings(conf, section, index, out);
     for (size_t i = 0; i < CONF_OPTIONS; i++) {
         const struct conf_option *option = &conf_options[i];
-        const struct conf_type_info *type = &conf_types[option->type];
-        const void *value = base + option->offset;
 
-        if (option->section != section || type->print == NULL)
+        if (option->section != section)
             continue;
-        fprintf(out, "%s%s = ", type->is_set != NULL && !type->is_set(value) ? "#" : "", option->key);
-        type->print(value, out);
+        fprintf(out, "%s%s = ", off || !is_set(option, base) ? "#" : "", option->key);
+        conf_types[option->type].print(base + option->offset, out);
         fputc('\n', out);
     }
 }
@@ -48,11 +69,6 @@ static void print_matching(const struct conf_vpc *vpc, FILE *out)
     fputc('\n', out);
 }
 
-static void print_warning(void *ctx, const char *what)
-{
-    fprintf(ctx, "# warning: format %s\n", what);
-}
-
 void conf_print(const struct conf *conf, FILE *out)
 {
     for (enum conf_section section = 0; section < SECTIONS; section++) {
@@ -68,7 +84,6 @@ void conf_print(const struct conf *conf, FILE *out)
     for (size_t i = 0; i < conf->vpc_count; i++) {
         fprintf(out, "\n[vpc \"%s\"]\n", conf->vpcs[i].name);
         print_matching(&conf->vpcs[i], out);
-        conf_warnings(conf, i, print_warning, out);
         print_section(conf, SECTION_vpc, i, out);
     }
 }

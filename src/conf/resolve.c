@@ -51,6 +51,15 @@ static bool is_plain_path(const char *path)
     return true;
 }
 
+/* One port is TCP or TLS, not both; UDP's ports are others. */
+static bool same_place(const struct conf_collector *a, const struct conf_collector *b)
+{
+    if (a->transport == TRANSPORT_FILE || b->transport == TRANSPORT_FILE)
+        return a->transport == b->transport && strcmp(a->address_text, b->address_text) == 0;
+    return (a->transport == TRANSPORT_UDP) == (b->transport == TRANSPORT_UDP) &&
+           strcmp(a->address.text, b->address.text) == 0;
+}
+
 static int resolve_collector(struct build *b, size_t i)
 {
     struct conf_collector *c = &b->conf->collectors[i];
@@ -83,9 +92,7 @@ static int resolve_collector(struct build *b, size_t i)
     for (size_t j = 0; j < i; j++) {
         const struct conf_collector *o = &b->conf->collectors[j];
 
-        if (o->transport == c->transport &&
-            strcmp(c->transport == TRANSPORT_FILE ? o->address_text : o->address.text,
-                   c->transport == TRANSPORT_FILE ? c->address_text : c->address.text) == 0)
+        if (same_place(o, c))
             return build_fail_at(b, collector, i, address,
                                  "is the address of [collector \"%s\"] too (%s:%u); give each its own",
                                  o->name, o->origin.file, o->origin.line);
@@ -278,13 +285,17 @@ static int check_identity(struct build *b, size_t i)
     return 0;
 }
 
-/* The vpcs from `from` on move up; that one becomes the last. */
-static void move_vpc_last(struct conf *conf, size_t from)
+/* The vpcs from `from` on move up, and where they were set with them; that one becomes the last. */
+static void move_vpc_last(struct build *b, size_t from)
 {
-    struct conf_vpc moved = conf->vpcs[from];
+    struct conf_vpc *vpcs = b->conf->vpcs, moved = vpcs[from];
+    struct build_section *places = b->sections[SECTION_vpc], place = places[from];
+    size_t behind = b->conf->vpc_count - from - 1;
 
-    memmove(&conf->vpcs[from], &conf->vpcs[from + 1], (conf->vpc_count - from - 1) * sizeof(moved));
-    conf->vpcs[conf->vpc_count - 1] = moved;
+    memmove(&vpcs[from], &vpcs[from + 1], behind * sizeof(moved));
+    memmove(&places[from], &places[from + 1], behind * sizeof(place));
+    vpcs[from + behind] = moved;
+    places[from + behind] = place;
 }
 
 static int check_any(struct build *b)
@@ -342,9 +353,9 @@ int conf_resolve(struct build *b)
     }
     for (size_t i = 0; i < conf->vpc_count; i++) {
         if (conf->vpcs[i].is_default) {
-            move_vpc_last(conf, i);
+            move_vpc_last(b, i);
             break;
         }
     }
-    return 0;
+    return conf_check(b) < 0 || conf_take_files(b) < 0 || conf_note_warnings(b) < 0 ? -1 : 0;
 }

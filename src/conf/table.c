@@ -6,14 +6,14 @@
 #include <string.h>
 
 const struct conf_section_info conf_sections[SECTIONS] = {
-    [SECTION_daemon] = {"daemon", false, sizeof(struct conf_daemon)},
-    [SECTION_listener] = {"listener", false, sizeof(struct conf_listener)},
-    [SECTION_collector] = {"collector", true, sizeof(struct conf_collector)},
-    [SECTION_vpc] = {"vpc", true, sizeof(struct conf_vpc)},
-    [SECTION_admin] = {"admin", false, sizeof(struct conf_admin)},
-    [SECTION_spool] = {"spool", false, sizeof(struct conf_spool)},
-    [SECTION_rejects] = {"rejects", false, sizeof(struct conf_rejects)},
-    [SECTION_http] = {"http", false, sizeof(struct conf_http)},
+    [SECTION_daemon] = {"daemon", false, sizeof(struct conf_daemon), CONF_OPTIONS},
+    [SECTION_listener] = {"listener", false, sizeof(struct conf_listener), CONF_OPTIONS},
+    [SECTION_collector] = {"collector", true, sizeof(struct conf_collector), CONF_OPTIONS},
+    [SECTION_vpc] = {"vpc", true, sizeof(struct conf_vpc), CONF_OPTIONS},
+    [SECTION_admin] = {"admin", false, sizeof(struct conf_admin), OPTION_admin_address},
+    [SECTION_spool] = {"spool", false, sizeof(struct conf_spool), OPTION_spool_directory},
+    [SECTION_rejects] = {"rejects", false, sizeof(struct conf_rejects), OPTION_rejects_directory},
+    [SECTION_http] = {"http", false, sizeof(struct conf_http), OPTION_http_address},
 };
 
 const struct conf_option conf_options[CONF_OPTIONS] = {

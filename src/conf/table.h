@@ -1,7 +1,8 @@
 /* table: conf_options.def as rows, and the types their values have.
  *
  * A row says where its value lies in its section's struct; a type says how text becomes a value and back. The
- * rest of conf/ walks the rows and names no option, but for the checks between options in resolve.c.
+ * rest of conf/ walks the rows and names no option, but for what options say about each other (resolve.c,
+ * checks.c) and about files (files.c).
  */
 #ifndef CONF_TABLE_H
 #define CONF_TABLE_H
@@ -28,6 +29,7 @@ struct conf_section_info {
     const char *name;
     bool named; /* [vpc "name"]: any number of them */
     size_t size;
+    unsigned needs; /* the option without which the section's others have no effect; CONF_OPTIONS: none */
 };
 
 extern const struct conf_section_info conf_sections[SECTIONS];
@@ -103,5 +105,8 @@ int conf_parse_ip(const char *text, struct conf_address *ret, struct conf_error 
 /* ADDRESS or ADDRESS/BITS. */
 int conf_parse_network(const char *text, struct conf_network *ret, struct conf_error *why);
 bool conf_address_is_any(const struct conf_address *address);
+bool conf_address_is_loopback(const struct conf_address *address);
+/* Can they not be listened on at the same time? A port 0 is always another. */
+bool conf_addresses_overlap(const struct conf_address *a, const struct conf_address *b);
 
 #endif

@@ -17,7 +17,8 @@ static const char help[] =
     "  -c, --config FILE        configuration file\n"
     "  -t, --test               test the configuration\n"
     "      --listen ADDR:PORT   where payloads come in, e.g. 0.0.0.0:20555\n"
-    "      --collector URL      udp://ADDRESS:PORT or file:PATH (an IPFIX file)\n"
+    "      --collector URL      udp://ADDRESS:PORT, tcp://ADDRESS:PORT, tls://ADDRESS:PORT, or file:PATH\n"
+    "                           (an IPFIX file)\n"
     "      --exporter-ip ADDR   source address of the IPFIX messages; the host must have it\n"
     "      --format FORMAT      flow-log format, as the AWS console shows it: '${version} ${account-id} "
     "...'\n"
@@ -138,7 +139,8 @@ static int check(const struct cmdline *c, int *ret_exit)
     if (!c->read && q->listen == NULL)
         return usage(ret_exit, "--listen ADDRESS:PORT is missing");
     if (c->print == PRINT_NONE && q->collector == NULL)
-        return usage(ret_exit, "--collector udp://ADDRESS:PORT or file:PATH is missing (or --print)");
+        return usage(ret_exit,
+                     "--collector udp://ADDRESS:PORT (or tcp://, tls://, file:PATH) is missing (or --print)");
     return 0;
 }
 

@@ -12,19 +12,11 @@
 static struct conf *load(const struct cmdline *c, struct conf_error *err)
 {
     bool quick = cmdline_is_quick(c) || (c->conf_path == NULL && c->read && c->print != PRINT_NONE);
+    const char *path = c->conf_path != NULL ? c->conf_path : CONF_DEFAULT_PATH;
 
-    return quick ? conf_quick(&c->quick, err)
-                 : conf_load(c->conf_path ? c->conf_path : CONF_DEFAULT_PATH, err);
-}
-
-static void warn_of_format(void *ctx, const char *what)
-{
-    const struct conf_vpc *vpc = ctx;
-
-    if (vpc->origin.line == 0)
-        log_warning("--format: %s", what);
-    else
-        log_warning("%s:%u: [vpc \"%s\"] format: %s", vpc->origin.file, vpc->origin.line, vpc->name, what);
+    if (quick)
+        return conf_quick(&c->quick, err);
+    return c->read && !c->test ? conf_load_to_read(path, err) : conf_load(path, err);
 }
 
 int main(int argc, char **argv)
@@ -44,8 +36,8 @@ int main(int argc, char **argv)
         return EXIT_CONFIGURATION;
     }
     log_set_level(conf->daemon.log_level);
-    for (size_t i = 0; i < conf->vpc_count; i++)
-        conf_warnings(conf, i, warn_of_format, &conf->vpcs[i]);
+    for (size_t i = 0; i < conf->warning_count; i++)
+        log_warning("%s", conf->warnings[i].text);
     if (c.test) {
         conf_print(conf, stdout);
         code = EXIT_DONE;

@@ -68,6 +68,27 @@ static inline struct conf *load_text(const char *text)
     return load();
 }
 
+/* conf's warnings, a line each. */
+static inline char *warnings_in(const struct conf *conf)
+{
+    char *text = calloc(1, 1 << 16);
+
+    assert_non_null(text);
+    for (size_t i = 0; i < conf->warning_count; i++)
+        strcat(strcat(text, conf->warnings[i].text), "\n");
+    return text;
+}
+
+static inline void assert_warnings(const char *conf_text, const char *wanted)
+{
+    struct conf *conf = load_text(conf_text);
+    char *text = warnings_in(conf);
+
+    assert_string_equal(text, wanted);
+    free(text);
+    conf_unref(conf);
+}
+
 static inline char *read_text(const char *path)
 {
     FILE *in = fopen(path, "r");

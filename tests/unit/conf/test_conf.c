@@ -21,8 +21,24 @@ static void a_minimal_file_gets_every_default(void **state)
     assert_int_equal(conf->listener.max_inflated, 128 << 20);
     assert_int_equal(conf->listener.max_connections, 1024);
     assert_int_equal(conf->listener.idle_timeout, 60000);
+    assert_int_equal(conf->listener.max_connections_per_address, 512);
+    assert_int_equal(conf->listener.handshake_timeout, 10000);
+    assert_int_equal(conf->listener.busy_timeout, 900000);
+    assert_int_equal(conf->listener.duplicate_window, 3600000);
+    assert_null(conf->listener.tls_certificate);
+    assert_null(conf->listener.token_file);
+    assert_int_equal(conf->listener_tokens.count, 0);
+    assert_int_equal(conf->listener.allow.count, 0);
+    assert_int_equal(conf->admin.address.len, 0);
+    assert_null(conf->spool.directory);
+    assert_int_equal(conf->spool.limit, 1 << 30);
+    assert_null(conf->rejects.directory);
+    assert_int_equal(conf->rejects.limit, 64 << 20);
+    assert_int_equal(conf->http.address.len, 0);
+    assert_int_equal(conf->warning_count, 0);
     assert_int_equal(conf->collector_count, 1);
     assert_string_equal(conf->collectors[0].name, "c");
+    assert_int_equal(conf->collectors[0].replay_window, 4 << 20);
     assert_int_equal(conf->collectors[0].transport, TRANSPORT_UDP);
     assert_int_equal(conf->collectors[0].template_refresh, 60000);
     assert_int_equal(conf->collectors[0].fields, FIELDS_STANDARD);
@@ -103,61 +119,60 @@ static void leniency_is_the_formats(void **state)
     conf_unref(conf);
 }
 
-static char warnings[2048];
-
-static void note_warning(void *ctx, const char *what)
-{
-    strcat(strcat(strcat(warnings, ctx), what), "\n");
-}
-
-static const char *warnings_of(const char *text)
-{
-    struct conf *conf = load_text(text);
-
-    warnings[0] = '\0';
-    for (size_t i = 0; i < conf->vpc_count; i++) {
-        char name[64];
-
-        snprintf(name, sizeof(name), "%s: ", conf->vpcs[i].name);
-        conf_warnings(conf, i, note_warning, name);
-    }
-    conf_unref(conf);
-    return warnings;
-}
-
 static void names_that_are_no_fields_are_warned_of_one_by_one(void **state)
 {
     (void)state;
-    assert_string_equal(
-        warnings_of(COLLECTOR VPC "format = ${version} ${brand-new}\n  ${srcaddr} other\n"),
-        "default: \"brand-new\" is no field that this version knows: its values are passed over\n"
-        "default: \"other\" is no field that this version knows: its values are passed over\n");
-    assert_string_equal(warnings_of(COLLECTOR VPC "format = version\n"), "");
-    assert_string_equal(warnings_of(COLLECTOR VPC), "");
+    assert_warnings(COLLECTOR VPC "format = ${version} ${brand-new}\n  ${srcaddr} other\n",
+                    "t.conf:5: [vpc \"default\"] format: \"brand-new\" is no field that this version knows: "
+                    "its values are "
+                    "passed over\n"
+                    "t.conf:5: [vpc \"default\"] format: \"other\" is no field that this version knows: its "
+                    "values are passed "
+                    "over\n");
+    assert_warnings(COLLECTOR VPC "format = version\n", "");
+    assert_warnings(COLLECTOR VPC, "");
 }
 
-#define UNUSED(name)                                                                                         \
-    "is not used: lines without a header are read by the format of [vpc \"" name                             \
-    "\"], which differs; tell the two apart by log_group or account\n"
+#define UNUSED(place, name)                                                                                  \
+    place " format: is not used: lines without a header are read by the format of [vpc \"" name              \
+          "\"], which differs; tell the two apart by log_group or account\n"
 #define SECTION(name, ip, keys) "[vpc \"" name "\"]\nexporter_ip = 127.0.0." ip "\n" keys "\n"
 
 static void formats_that_cannot_be_used_are_warned_of(void **state)
 {
     (void)state;
-    assert_string_equal(warnings_of(COLLECTOR VPC SECTION("a", "3", "interface = eni-1\nformat = version")),
-                        "default: " UNUSED("a"));
+    assert_warnings(COLLECTOR VPC SECTION("a", "3", "interface = eni-1\nformat = version"),
+                    UNUSED("t.conf:3: [vpc \"default\"]", "a"));
+    assert_warnings(COLLECTOR VPC "format = start\n" SECTION("a", "3", "interface = eni-1\nformat = version"),
+                    UNUSED("t.conf:5: [vpc \"default\"]", "a"));
+    assert_warnings(COLLECTOR SECTION("a", "3", "log_group = /g\nvpc_id = vpc-1\nformat = vpc-id")
+                        SECTION("b", "4", "log_group = /g\nvpc_id = vpc-2"),
+                    UNUSED("t.conf:8: [vpc \"b\"]", "a"));
+    assert_warnings(COLLECTOR VPC SECTION("a", "3", "log_group = /a\nformat = version")
+                        SECTION("b", "4", "log_group = /b\nformat = start")
+                            SECTION("c", "5", "account = 1\nformat = end")
+                                SECTION("d", "6", "account = 2\nformat = bytes"),
+                    "");
+    assert_warnings(COLLECTOR SECTION("a", "3", "log_group = /a\nformat = version")
+                        SECTION("b", "4", "log_group = /a\naccount = 1\nformat = ${version}"),
+                    "");
+}
+
+static void warnings_about_the_command_line_name_the_flag(void **state)
+{
+    struct conf_error err = {""};
+    struct conf *conf =
+        conf_quick(&(struct conf_quick){NULL, "file:x.ipfix", NULL, "${version} ${brand-new}"}, &err);
+    char *text;
+
+    (void)state;
+    assert_non_null(conf);
+    text = warnings_in(conf);
     assert_string_equal(
-        warnings_of(COLLECTOR SECTION("a", "3", "log_group = /g\nvpc_id = vpc-1\nformat = vpc-id")
-                        SECTION("b", "4", "log_group = /g\nvpc_id = vpc-2")),
-        "b: " UNUSED("a"));
-    assert_string_equal(warnings_of(COLLECTOR VPC SECTION("a", "3", "log_group = /a\nformat = version")
-                                        SECTION("b", "4", "log_group = /b\nformat = start")
-                                            SECTION("c", "5", "account = 1\nformat = end")
-                                                SECTION("d", "6", "account = 2\nformat = bytes")),
-                        "");
-    assert_string_equal(warnings_of(COLLECTOR SECTION("a", "3", "log_group = /a\nformat = version") SECTION(
-                            "b", "4", "log_group = /a\naccount = 1\nformat = ${version}")),
-                        "");
+        text, "--format: \"brand-new\" is no field that this version knows: its values are passed over\n");
+    assert_ptr_equal(conf->warnings[0].what, conf->warnings[0].text + strlen("--"));
+    free(text);
+    conf_unref(conf);
 }
 
 static void an_address_without_a_host_listens_on_any(void **state)
@@ -302,7 +317,7 @@ static void what_t_prints_loads_again_as_the_same(void **state)
     assert_non_null(
         strstr(first, "[vpc \"v\"]\n# takes records with log group /aws/* and account 1 and VPC vpc-1 and "
                       "subnet s-* and Transit Gateway tgw-1 and interface eni-1 or eni-2\n"
-                      "# warning: format \"no-such-field\" is no field"));
+                      "# warning: format: \"no-such-field\" is no field"));
     assert_non_null(strstr(first, "\nformat = ${version} ${no-such-field} ${vpc-id}\n"));
     assert_non_null(strstr(first, "\n#format = ${version} ${account-id} ${interface-id} "));
     assert_non_null(strstr(first, "\nidle_timeout = 90s\n"));
@@ -353,6 +368,30 @@ static void three_settings_make_a_whole_configuration(void **state)
     free(text);
 }
 
+static void the_url_of_a_collector_says_its_transport(void **state)
+{
+    static const struct {
+        const char *url;
+        enum conf_transport transport;
+    } urls[] = {{"udp://127.0.0.1:4739", TRANSPORT_UDP},
+                {"tcp://127.0.0.1:4739", TRANSPORT_TCP},
+                {"tls://127.0.0.1:4739", TRANSPORT_TLS}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct conf *conf = quick("127.0.0.1:0", urls[i].url, "127.0.0.2", NULL), *again;
+        char *text = printed(conf);
+
+        assert_int_equal(conf->collectors[0].transport, urls[i].transport);
+        assert_string_equal(conf->collectors[0].address.text, "127.0.0.1:4739");
+        again = load_text(text);
+        assert_int_equal(again->collectors[0].transport, urls[i].transport);
+        conf_unref(again);
+        conf_unref(conf);
+        free(text);
+    }
+}
+
 static void a_file_or_print_needs_less(void **state)
 {
     struct conf *conf = quick(NULL, "file:out.ipfix", NULL, NULL);
@@ -379,11 +418,16 @@ static void mistakes_on_the_command_line_name_the_flag(void **state)
     } mistakes[] = {
         {{"20555", "udp://127.0.0.1:1", "127.0.0.2", NULL},
          "--listen: \"20555\": no port; expected ADDRESS:PORT, as 0.0.0.0:20555"},
-        {{NULL, "tcp://127.0.0.1:1", "127.0.0.2", NULL},
-         "--collector: tcp is not supported by this version; use udp://ADDRESS:PORT or file:PATH"},
+        {{NULL, "sctp://127.0.0.1:1", "127.0.0.2", NULL},
+         "--collector: \"sctp://127.0.0.1:1\": expected udp://ADDRESS:PORT, tcp://ADDRESS:PORT, "
+         "tls://ADDRESS:PORT or file:PATH, as udp://127.0.0.1:4739"},
         {{NULL, "127.0.0.1:1", "127.0.0.2", NULL},
-         "--collector: \"127.0.0.1:1\": expected udp://ADDRESS:PORT or "
-         "file:PATH, as udp://127.0.0.1:4739"},
+         "--collector: \"127.0.0.1:1\": expected udp://ADDRESS:PORT, tcp://ADDRESS:PORT, tls://ADDRESS:PORT "
+         "or file:PATH, as udp://127.0.0.1:4739"},
+        {{NULL, "tls://127.0.0.1:0", "127.0.0.2", NULL},
+         "--collector: \"127.0.0.1:0\": \"0\" is not a port; expected 1 to 65535, as 192.0.2.10:4739"},
+        {{NULL, "tcp://127.0.0.1:1", NULL, NULL},
+         "--exporter-ip: is needed with a tcp collector: the address that flows come from"},
         {{NULL, "udp://127.0.0.1", "127.0.0.2", NULL},
          "--collector: \"127.0.0.1\": no port; expected ADDRESS:PORT, as 192.0.2.10:4739"},
         {{NULL, "file:", NULL, NULL}, "--collector: expected a path after file:, as file:flows.ipfix"},
@@ -493,6 +537,7 @@ int main(void)
         cmocka_unit_test(leniency_is_the_formats),
         cmocka_unit_test(names_that_are_no_fields_are_warned_of_one_by_one),
         cmocka_unit_test(formats_that_cannot_be_used_are_warned_of),
+        cmocka_unit_test(warnings_about_the_command_line_name_the_flag),
         cmocka_unit_test(an_address_without_a_host_listens_on_any),
         cmocka_unit_test(a_collector_address_may_say_its_transport),
         cmocka_unit_test(a_vpc_without_collectors_goes_to_all_of_them),
@@ -503,6 +548,7 @@ int main(void)
         cmocka_unit_test(a_reference_keeps_the_snapshot),
         cmocka_unit_test(what_t_prints_loads_again_as_the_same),
         cmocka_unit_test(three_settings_make_a_whole_configuration),
+        cmocka_unit_test(the_url_of_a_collector_says_its_transport),
         cmocka_unit_test(a_file_or_print_needs_less),
         cmocka_unit_test(mistakes_on_the_command_line_name_the_flag),
         cmocka_unit_test(a_glob_matches_the_whole_text),
