@@ -119,7 +119,7 @@ static int take_file(struct build *b, const struct file_option *file, size_t i)
     char **path = (char **)((char *)conf_section_at(b->conf, option->section, i) + option->offset);
     struct conf_list *tokens = tokens_of(b->conf, file->option);
     struct conf_error why;
-    struct stat st;
+    struct stat st = {0};
     int fd = -1, rc;
 
     rc = resolve_credential(path, &why);

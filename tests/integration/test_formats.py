@@ -157,8 +157,8 @@ def test_unknown_names_of_a_format_are_warned_of_at_the_start(vpcflowd, tmp_path
     result = run(['-c', config, '-t'])
     assert result.returncode == 0
     for name in ('brand-new', 'newer'):
-        assert f'# warning: format "{name}" is no field' in result.stdout
-        assert len(re.findall(f'warning: .*default.conf:1: \\[vpc "default"\\] format: "{name}" is no field',
+        assert f'# warning: format: "{name}" is no field' in result.stdout
+        assert len(re.findall(f'warning: .*default.conf:2: \\[vpc "default"\\] format: "{name}" is no field',
                               result.stderr)) == 1
     result = run(['-c', config, '--print', '--read', '-'], stdin=b'10.0.0.1 what ever 10.0.0.2\n10.0.0.1 x 10.0.0.2 -\n')
     assert printed(result) == [{'srcaddr': '10.0.0.1', 'dstaddr': '10.0.0.2'}]
