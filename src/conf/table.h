@@ -83,6 +83,18 @@ struct conf_type_info {
 
 extern const struct conf_type_info conf_types[CONF_TYPES];
 
+/* words.c: the types whose values are words. */
+int conf_parse_bool(const struct conf_option *option, const char *text, void *value, struct conf_error *why);
+void conf_print_bool(const void *value, FILE *out);
+int conf_parse_level(const struct conf_option *option, const char *text, void *value, struct conf_error *why);
+void conf_print_level(const void *value, FILE *out);
+int conf_parse_transport(const struct conf_option *option, const char *text, void *value,
+                         struct conf_error *why);
+void conf_print_transport(const void *value, FILE *out);
+int conf_parse_fields(const struct conf_option *option, const char *text, void *value,
+                      struct conf_error *why);
+void conf_print_fields(const void *value, FILE *out);
+
 /* The section's struct in conf; NULL for the sections that have none. */
 void *conf_section_at(struct conf *conf, enum conf_section section, size_t index);
 

@@ -119,100 +119,6 @@ static void print_duration(const void *value, FILE *out)
     print_in_units(value, duration_units, out);
 }
 
-/* Which of the words it is, or -1; words ends with NULL. */
-static int read_word(const char *text, const char *const *words)
-{
-    for (int i = 0; words[i] != NULL; i++)
-        if (strcmp(text, words[i]) == 0)
-            return i;
-    return -1;
-}
-
-static const char *const bool_words[] = {"no", "yes", NULL};
-static const char *const level_words[] = {[LEVEL_ERROR] = "error",
-                                          [LEVEL_WARNING] = "warning",
-                                          [LEVEL_INFO] = "info",
-                                          [LEVEL_DEBUG] = "debug",
-                                          NULL};
-static const char *const transport_words[] = {[TRANSPORT_UDP] = "udp",
-                                              [TRANSPORT_TCP] = "tcp",
-                                              [TRANSPORT_TLS] = "tls",
-                                              [TRANSPORT_FILE] = "file",
-                                              NULL};
-static const char *const fields_words[] = {[FIELDS_STANDARD] = "standard", [FIELDS_FULL] = "full", NULL};
-
-static int parse_bool(const struct conf_option *option, const char *text, void *value, struct conf_error *why)
-{
-    int word = read_word(text, bool_words);
-
-    (void)option;
-    if (word < 0)
-        return conf_fail(why, "\"%.80s\": expected yes or no", text);
-    *(bool *)value = word != 0;
-    return 0;
-}
-
-static void print_bool(const void *value, FILE *out)
-{
-    fputs(bool_words[*(const bool *)value], out);
-}
-
-static int parse_level(const struct conf_option *option, const char *text, void *value,
-                       struct conf_error *why)
-{
-    int word = read_word(text, level_words);
-
-    (void)option;
-    if (word < 0)
-        return conf_fail(why, "\"%.80s\": expected error, warning, info or debug", text);
-    *(enum conf_level *)value = (enum conf_level)word;
-    return 0;
-}
-
-static void print_level(const void *value, FILE *out)
-{
-    fputs(level_words[*(const enum conf_level *)value], out);
-}
-
-static int parse_transport(const struct conf_option *option, const char *text, void *value,
-                           struct conf_error *why)
-{
-    int word = read_word(text, transport_words);
-
-    (void)option;
-    if (word < 0)
-        return conf_fail(why, "\"%.80s\": expected udp, tcp, tls or file", text);
-    *(enum conf_transport *)value = (enum conf_transport)word;
-    return 0;
-}
-
-static void print_transport(const void *value, FILE *out)
-{
-    fputs(transport_words[*(const enum conf_transport *)value], out);
-}
-
-const char *conf_transport_name(enum conf_transport transport)
-{
-    return transport_words[transport];
-}
-
-static int parse_fields(const struct conf_option *option, const char *text, void *value,
-                        struct conf_error *why)
-{
-    int word = read_word(text, fields_words);
-
-    (void)option;
-    if (word < 0)
-        return conf_fail(why, "\"%.80s\": expected standard or full", text);
-    *(enum conf_fields *)value = (enum conf_fields)word;
-    return 0;
-}
-
-static void print_fields(const void *value, FILE *out)
-{
-    fputs(fields_words[*(const enum conf_fields *)value], out);
-}
-
 static uint64_t usable_cpus(void)
 {
     cpu_set_t set;
@@ -486,15 +392,15 @@ const struct conf_type_info conf_types[CONF_TYPES] = {
     [CONF_TYPE_COUNT] = {parse_count, print_count, NULL, NULL, false},
     [CONF_TYPE_SIZE] = {parse_size, print_size, NULL, NULL, false},
     [CONF_TYPE_DURATION] = {parse_duration, print_duration, NULL, NULL, false},
-    [CONF_TYPE_BOOL] = {parse_bool, print_bool, NULL, NULL, false},
+    [CONF_TYPE_BOOL] = {conf_parse_bool, conf_print_bool, NULL, NULL, false},
     [CONF_TYPE_STRING] = {parse_string, print_string, string_is_set, release_string, false},
     [CONF_TYPE_LIST] = {parse_list, print_list, list_is_set, release_list, true},
     [CONF_TYPE_ADDRESS] = {parse_address, print_address, address_is_set, NULL, false},
     [CONF_TYPE_IP] = {parse_ip, print_address, address_is_set, NULL, false},
     [CONF_TYPE_NETWORKS] = {parse_networks, print_networks, networks_are_set, release_networks, true},
     [CONF_TYPE_WORKERS] = {parse_workers, print_count, NULL, NULL, false},
-    [CONF_TYPE_LEVEL] = {parse_level, print_level, NULL, NULL, false},
-    [CONF_TYPE_TRANSPORT] = {parse_transport, print_transport, NULL, NULL, false},
-    [CONF_TYPE_FIELDS] = {parse_fields, print_fields, NULL, NULL, false},
+    [CONF_TYPE_LEVEL] = {conf_parse_level, conf_print_level, NULL, NULL, false},
+    [CONF_TYPE_TRANSPORT] = {conf_parse_transport, conf_print_transport, NULL, NULL, false},
+    [CONF_TYPE_FIELDS] = {conf_parse_fields, conf_print_fields, NULL, NULL, false},
     [CONF_TYPE_FORMAT] = {parse_format, print_format, format_is_set, release_format, true},
 };

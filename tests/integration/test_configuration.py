@@ -64,6 +64,51 @@ def test_t_neither_listens_nor_writes(vpcflowd, tmp_path):
     assert not (tmp_path / 'b.ipfix').exists()
 
 
+SECRET = 'not-to-be-seen-anywhere'
+
+
+def with_secrets(tmp_path):
+    """GOOD with every file of secrets, warnings and all."""
+    for name in ('tokens', 'keys'):
+        (tmp_path / name).write_text(f'# {name}\n{SECRET}-{name}\n')
+        (tmp_path / name).chmod(0o644)
+    return (_changed('max_payload = 8M', 'token_file = %(directory)s/tokens').replace('127.0.0.1:0', '0.0.0.0:0') +
+            '[http]\naddress = 0.0.0.0:0\naccess_key_file = %(directory)s/keys\n'
+            '[admin]\naddress = 0.0.0.0:0\n[spool]\ndirectory = %(directory)s/spool\n'
+            '[rejects]\ndirectory = %(directory)s/rejects\n')
+
+
+def test_secrets_are_never_printed_and_the_risks_are_warned_of(vpcflowd, tmp_path):
+    result = check(tmp_path, with_secrets(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert SECRET not in result.stdout + result.stderr
+    assert f'token_file = {tmp_path}/tokens\n' in result.stdout
+    for place, words in ((':7: [listener] token_file', 'clear text'), (':7: [listener] token_file', 'chmod o-r'),
+                         (':27: [http] access_key_file', 'clear text'), (':29: [admin] address', 'other hosts')):
+        assert [line for line in result.stderr.splitlines() if place in line and words in line], result.stderr
+    for made in ('spool', 'rejects'):
+        assert not (tmp_path / made).exists()
+    again = check(tmp_path, result.stdout)
+    assert (again.returncode, again.stdout) == (0, result.stdout), again.stderr
+
+
+def test_a_credential_is_looked_up_where_systemd_says(vpcflowd, tmp_path):
+    (tmp_path / 'tokens').write_text('x\n')
+    path = tmp_path / 'vpcflowd.conf'
+    path.write_text(_changed('max_payload = 8M', 'token_file = credential:tokens') % {'directory': tmp_path})
+    result = run(['-c', path, '-t'], env={'CREDENTIALS_DIRECTORY': str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert f'token_file = {tmp_path}/tokens\n' in result.stdout
+
+
+def test_to_read_files_needs_no_tokens(vpcflowd, tmp_path):
+    path = tmp_path / 'vpcflowd.conf'
+    path.write_text(_changed('max_payload = 8M', 'token_file = /not/there') % {'directory': tmp_path})
+    assert run(['-c', path, '-t']).returncode == 78
+    result = run(['-c', path, '--print', '--read', '-'], stdin=b'')
+    assert 'token_file' not in result.stderr and result.returncode != 78, result.stderr
+
+
 def _changed(old, new):
     assert old in GOOD
     return GOOD.replace(old, new, 1)
@@ -98,7 +143,33 @@ BAD = {
     'no syntax': (_changed('# a comment', 'what is this'), [':9']),
     'a format without fields': (GOOD + 'format =\n', [':25', 'format']),
     'a format with a field twice': (GOOD + 'format = ${srcaddr} ${dstaddr} ${srcaddr}\n', [':25', 'format', 'srcaddr']),
-    'a key of a later version': (_changed('max_payload = 8M', 'tls_key = /etc/key'), [':7', 'tls_key']),
+    'a key without its certificate': (_changed('max_payload = 8M', 'tls_key = /dev/null'),
+                                      [':7', 'tls_key', 'tls_certificate']),
+    'client certificates without TLS': (_changed('max_payload = 8M', 'tls_client_ca = /dev/null'),
+                                        [':7', 'tls_client_ca', 'tls_certificate']),
+    'TLS for a UDP collector': (_changed('transport = udp', 'tls_name = c.example.com'),
+                                [':12', 'tls_name', 'transport = tls']),
+    'a token file that is not there': (_changed('max_payload = 8M', 'token_file = %(directory)s/no-tokens'),
+                                       [':7', 'token_file', 'no-tokens', 'No such file']),
+    'a directory as token file': (_changed('max_payload = 8M', 'token_file = %(directory)s'),
+                                  [':7', 'token_file', 'is a directory']),
+    'a token file without tokens': (_changed('max_payload = 8M', 'token_file = /dev/null'), [':7', 'token_file']),
+    'a credential without systemd': (_changed('max_payload = 8M', 'token_file = credential:tokens'),
+                                     [':7', 'token_file', 'CREDENTIALS_DIRECTORY', 'LoadCredential=tokens']),
+    'a network with bits behind it': (_changed('max_payload = 8M', 'allow = 10.0.0.1/8'),
+                                      [':7', 'allow', '10.0.0.1/8']),
+    'a limit without its directory': (GOOD + '[spool]\nlimit = 1G\n', [':26', '[spool] limit', 'directory']),
+    'a spool that is a file': (GOOD + '[spool]\ndirectory = /dev/null\n',
+                               [':26', '[spool] directory', 'not a directory']),
+    'one directory for two things': (GOOD + '[spool]\ndirectory = x\n[rejects]\ndirectory = x\n',
+                                     [':28', '[rejects] directory', '[spool]']),
+    'keys of http without its address': (GOOD + '[http]\naccess_key_file = /dev/null\n',
+                                         [':26', '[http] access_key_file', 'address']),
+    'one address for two listeners': (GOOD + '[admin]\naddress = 127.0.0.1:9\n[http]\naddress = 127.0.0.1:9\n',
+                                      ['127.0.0.1:9', '[admin]', '[http]']),
+    'TCP and TLS on one port': (_changed('transport = udp', 'transport = tcp') +
+                                '[collector "c"]\naddress = tls://127.0.0.1:4739\n',
+                                [':26', 'address', 'collector "a"']),
     'vpc that would take everything, but is not the default': (
         _changed('log_group = /aws/vpc/prod*\naccount = 111122223333\n', ''), [':17', 'prod', 'default']),
     'vpc without a name': (_changed('[vpc "prod"]', '[vpc]'), [':17']),
