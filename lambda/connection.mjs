@@ -1,86 +1,199 @@
 // The client's side of vpcflowd's wire protocol (docs/protocol.md): counted payloads out, one reply line each back.
 
-import net from 'node:net';
+import { openSocket } from './socket.mjs';
+import { ConnectionError, ReplyError, ReplyTimeout, parseOk } from './protocol.mjs';
 
 // A longer line without an end is not a reply.
 const REPLY_MAX = 4096;
 // vpcflowd closes an idle connection after 60 s by default, and firewalls forget one without a word. So one that was
 // idle for nearly that long is not used again.
 const IDLE_MAX_MS = 50_000;
+const WRONG_TOKEN = '; VPCFLOWD_TOKEN must be one of the tokens in the token_file of vpcflowd\'s [listener]';
 
-// The daemon answered, and the answer was not OK. `status` is the reply's code (as HTTP's), or 0 if it had none.
-export class ReplyError extends Error {
-  constructor(peer, reply) {
-    super(`${peer} answered: ${reply}`);
-    this.name = 'ReplyError';
-    this.reply = reply;
-    this.status = Number(/^ERR (\d{3})\b/.exec(reply)?.[1] ?? 0);
-  }
-}
-
-// One daemon, and the TCP connection to it, opened when it is first needed and kept afterwards.
+// One daemon, and the connection to it, opened when it is first needed and kept afterwards.
 //
 // Several payloads may be in flight: replies come in the order of the payloads, so the requests that wait on a
 // connection are a queue. A connection that had answered before and then ends may just have been idle for too long:
-// what waits on it is sent once more, on a new one. The daemon may have had it already: better twice than not at all.
+// what waits on it is sent once more, on a new one. The daemon knows a repeat when it sees one (duplicate=1).
 // A connection that ends before its first answer is an error.
+//
+// A payload is a Buffer, or an object read as it is sent: { length, open() → { chunks, stop() } }, where chunks is an
+// async iterable and stop() ends the reading. While one of those is under way nothing else may be sent: whoever has
+// several takes a connection for each.
 export class DaemonConnection {
   #host;
   #port;
+  #address;
+  #credentials;
   #peer;
-  // The TCP connection in use: { socket, queue, answered, text, idleSince }, or null. One that has ended is replaced,
-  // never mended, so that events of the old socket cannot reach the new one's requests.
+  // The connection in use, or null. One that has ended is replaced, never mended, so that events of the old socket
+  // cannot reach the new one's requests.
   #link = null;
 
-  constructor(host, port) {
+  // `address` is where to connect to, if `host` has several; `credentials` is null for plain TCP without a token.
+  constructor(host, port, { address = host, credentials = null } = {}) {
     this.#host = host;
     this.#port = port;
-    this.#peer = `vpcflowd at ${net.isIPv6(host) ? `[${host}]` : host}:${port}`;
+    this.#address = address;
+    this.#credentials = credentials;
+    this.#peer = `vpcflowd at ${host.includes(':') ? `[${host}]` : host}:${port}`;
+    if (address !== host) {
+      this.#peer += ` (${address})`;
+    }
   }
 
   // Sends one payload. Resolves with the counts of an OK reply: { exported, skipped, rejected, duplicate }. Rejects
-  // with a ReplyError on any other reply, and with an Error if none came within `timeoutMs`.
-  send(payload, timeoutMs) {
+  // with a ReplyError on any other reply, with a ConnectionError if the connection cannot be made (within `connectMs`,
+  // where that is given) or ends, and with a ReplyTimeout or ConnectionError if `timeoutMs` pass.
+  send(payload, timeoutMs, connectMs = Infinity) {
     return new Promise((resolve, reject) => {
-      const request = { payload, resolve, reject, link: null, resent: false, timer: null };
-      this.#transmit(request);
+      const request = { payload, resolve, reject, connectMs, link: null, resent: false, settled: false };
       request.timer = setTimeout(() => this.#expire(request, timeoutMs), timeoutMs);
+      this.#transmit(request);
     });
   }
 
-  #transmit(request) {
-    const link = this.#usableLink();
-    request.link = link;
-    link.queue.push(request);
-    link.socket.ref();
-    link.socket.cork();
-    link.socket.write(`DATA ${request.payload.length}\n`);
-    link.socket.write(request.payload);
-    link.socket.uncork();
+  close() {
+    if (this.#link !== null) {
+      this.#lose(this.#link, new Error('the connection was closed here'));
+    }
   }
 
-  #usableLink() {
+  #transmit(request) {
+    const link = this.#usableLink(request.connectMs);
+    request.link = link;
+    link.queue.push(request);
+    link.socket?.ref();
+    if (link.ready) {
+      this.#write(link, request);
+    }
+  }
+
+  #write(link, request) {
+    const { socket } = link;
+    const { payload } = request;
+    if (!Buffer.isBuffer(payload)) {
+      void this.#writeStream(link, request);
+      return;
+    }
+    // What is sent in one turn of the event loop leaves in one system call.
+    socket.cork();
+    socket.write(`DATA ${payload.length}\n`);
+    socket.write(payload);
+    process.nextTick(() => socket.uncork());
+  }
+
+  async #writeStream(link, request) {
+    const { socket } = link;
+    const { payload } = request;
+    const going = () => !link.ended && !request.settled;
+    let source = null;
+    let written = 0;
+    try {
+      source = await payload.open();
+      request.stop = source.stop;
+      if (going()) {
+        socket.write(`DATA ${payload.length}\n`);
+      }
+      for await (const chunk of source.chunks) {
+        if (!going() || written + chunk.length > payload.length) {
+          break;
+        }
+        written += chunk.length;
+        if (!socket.write(chunk)) {
+          await drained(link);
+        }
+      }
+      if (going() && written !== payload.length) {
+        throw new Error(`it has another length than the ${payload.length} bytes announced; it changed meanwhile`);
+      }
+    } catch (error) {
+      if (going()) {
+        this.#withdraw(request, error);
+      }
+    } finally {
+      source?.stop();
+    }
+    // An answer that came before the end of the payload: what follows could not be told from the next one.
+    if (!link.ended && request.settled && written !== payload.length) {
+      this.#lose(link, new Error('the payload was not sent to its end'));
+    }
+  }
+
+  // The payload itself could not be read: nobody's fault on the connection, but half of it may have been sent.
+  #withdraw(request, error) {
+    const { link } = request;
+    link.queue.splice(link.queue.indexOf(request), 1);
+    settle(request, () => request.reject(error));
+    this.#lose(link, error);
+  }
+
+  #usableLink(connectMs) {
     const link = this.#link;
     if (link !== null) {
       const stale = link.queue.length === 0 && Date.now() - link.idleSince > IDLE_MAX_MS;
-      if (stale || link.socket.destroyed || !link.socket.writable) {
+      if (stale || (link.ready && (link.socket.destroyed || !link.socket.writable))) {
         this.#lose(link, new Error('the connection had ended'));
       }
     }
-    this.#link ??= this.#open();
+    this.#link ??= this.#open(connectMs);
     return this.#link;
   }
 
-  #open() {
-    const socket = net.connect({ host: this.#host, port: this.#port, noDelay: true, keepAlive: true });
-    const link = { socket, queue: [], answered: false, text: '', idleSince: Date.now() };
-    socket.setEncoding('utf8');
+  #open(connectMs) {
+    const link = {
+      socket: null, queue: [], ready: false, ended: false, answered: false, text: '', idleSince: Date.now(),
+      used: null, timer: null, wake: null,
+    };
+    if (Number.isFinite(connectMs)) {
+      const late = () => this.#lose(link, new Error(`no connection within ${Math.round(connectMs)} ms`));
+      link.timer = setTimeout(late, connectMs);
+    }
+    void this.#dial(link);
+    return link;
+  }
+
+  async #dial(link) {
+    try {
+      link.used = this.#credentials === null ? null : await this.#credentials.get();
+      if (link.ended) {
+        return;
+      }
+      const target = { host: this.#host, port: this.#port, address: this.#address };
+      link.socket = openSocket(target, link.used?.tls ?? null, (error) => {
+        if (error) {
+          this.#lose(link, error);
+        } else {
+          this.#begin(link);
+        }
+      });
+    } catch (error) {
+      this.#lose(link, error);
+      return;
+    }
+    const { socket } = link;
+    const gone = () => this.#lose(link, new Error('the connection was closed before the reply'));
     socket.on('data', (text) => this.#receive(link, text));
     socket.on('error', (error) => this.#lose(link, error));
+    socket.on('drain', () => link.wake?.());
     // The daemon never ends its half alone: an end is the end, also for what waits to be written.
-    socket.on('end', () => this.#lose(link, new Error('the connection was closed before the reply')));
-    socket.on('close', () => this.#lose(link, new Error('the connection was closed before the reply')));
-    return link;
+    socket.on('end', gone);
+    socket.on('close', gone);
+  }
+
+  // The connection stands: the token goes first, then what has been waiting.
+  #begin(link) {
+    if (link.ended) {
+      return;
+    }
+    clearTimeout(link.timer);
+    link.ready = true;
+    if (link.used?.token) {
+      link.socket.write(`AUTH ${link.used.token}\n`);
+    }
+    for (const request of [...link.queue]) {
+      this.#write(link, request);
+    }
   }
 
   #receive(link, text) {
@@ -88,12 +201,12 @@ export class DaemonConnection {
     for (let end = link.text.indexOf('\n'); end >= 0; end = link.text.indexOf('\n')) {
       const line = link.text.slice(0, end).replace(/\r$/, '');
       link.text = link.text.slice(end + 1);
-      if (!this.#answer(link, line)) {
+      if (link.ended || !this.#answer(link, line)) {
         return;
       }
     }
     if (link.text.length > REPLY_MAX) {
-      this.#distrust(link, link.text);
+      this.#distrust(link, new ReplyError(this.#peer, JSON.stringify(link.text.slice(0, 200))));
     }
   }
 
@@ -101,7 +214,13 @@ export class DaemonConnection {
   #answer(link, line) {
     const result = parseOk(line);
     if (link.queue.length === 0 || (result === null && !line.startsWith('ERR '))) {
-      this.#distrust(link, line);
+      this.#distrust(link, new ReplyError(this.#peer, JSON.stringify(line.slice(0, 200))));
+      return false;
+    }
+    if (line.startsWith('ERR 401')) {
+      // That is about the connection: nothing behind it would be taken either.
+      this.#credentials?.forget(link.used);
+      this.#distrust(link, new ReplyError(this.#peer, line, WRONG_TOKEN));
       return false;
     }
     const request = link.queue.shift();
@@ -119,9 +238,8 @@ export class DaemonConnection {
     return true;
   }
 
-  // What came is no reply of vpcflowd's, so nothing after it can be paired with a payload: everyone is told.
-  #distrust(link, text) {
-    const error = new ReplyError(this.#peer, JSON.stringify(text.slice(0, 200)));
+  // What came is no reply to a payload, so nothing after it can be paired with one: everyone is told.
+  #distrust(link, error) {
     for (const request of link.queue.splice(0)) {
       settle(request, () => request.reject(error));
     }
@@ -130,9 +248,10 @@ export class DaemonConnection {
 
   #expire(request, timeoutMs) {
     const { link } = request;
-    const error = link.socket.connecting
-      ? new Error(`no connection to ${this.#peer} within ${Math.round(timeoutMs)} ms`)
-      : new Error(`no reply from ${this.#peer} within ${Math.round(timeoutMs)} ms`);
+    const within = `within ${Math.round(timeoutMs)} ms`;
+    const error = link.ready
+      ? new ReplyTimeout(`no reply from ${this.#peer} ${within}: is it overloaded, or is its collector away?`)
+      : new ConnectionError(`no connection to ${this.#peer} ${within}: is it reachable from here (routes, firewall)?`);
     link.queue.splice(link.queue.indexOf(request), 1);
     settle(request, () => request.reject(error));
     // The late reply would be taken for the next payload's.
@@ -144,39 +263,46 @@ export class DaemonConnection {
     if (this.#link === link) {
       this.#link = null;
     }
-    link.socket.destroy();
+    clearTimeout(link.timer);
+    link.ended = true;
+    link.wake?.();
+    link.socket?.destroy();
+    if (cause.tls) {
+      this.#credentials?.forget(link.used);
+    }
     for (const request of link.queue.splice(0)) {
+      request.stop?.();
       if (link.answered && !request.resent) {
         request.resent = true;
         this.#transmit(request);
       } else {
-        const error = new Error(`${this.#peer}: ${messageOf(cause)}`, { cause });
+        const error = new ConnectionError(`${this.#peer}: ${messageOf(cause)}`, { cause });
+        error.tls = cause.tls === true;
         settle(request, () => request.reject(error));
       }
     }
   }
 }
 
-function settle(request, tell) {
-  clearTimeout(request.timer);
-  tell();
+// Until the socket takes more, or the connection has ended.
+function drained(link) {
+  if (link.ended) {
+    return undefined;
+  }
+  return new Promise((resolve) => {
+    link.wake = () => {
+      link.wake = null;
+      resolve();
+    };
+  });
 }
 
-// An OK line's counts, or null. Further keys of a later version are passed over.
-function parseOk(line) {
-  if (!line.startsWith('OK ')) {
-    return null;
-  }
-  const values = new Map(line.slice(3).split(' ').map((pair) => pair.split('=', 2)));
-  const result = {};
-  for (const key of ['exported', 'skipped', 'rejected', 'duplicate']) {
-    const value = values.get(key);
-    if (!/^[0-9]+$/.test(value ?? '')) {
-      return null;
-    }
-    result[key] = Number(value);
-  }
-  return result;
+function settle(request, tell) {
+  clearTimeout(request.timer);
+  request.settled = true;
+  request.stop?.();
+  request.link?.wake?.();
+  tell();
 }
 
 // Newer Node versions try several addresses and then give an error that has its causes' texts but none of its own.

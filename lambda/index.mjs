@@ -1,85 +1,127 @@
-// The Lambda function: takes what AWS invokes it with, hands the compressed bytes to vpcflowd, and returns once the
-// daemon says that their records are safe. Anything else throws, so that AWS tries the event again and, when its
-// tries are used up, sends it to the function's on-failure destination.
+// The Lambda function: takes what AWS invokes it with, hands it to vpcflowd, and tells AWS what is safe there and what
+// is not. README.md says what each source does with the answer.
 
-import { isIP } from 'node:net';
+import { Daemons } from './daemons.mjs';
+import { isQueue, sendToDeadLetters } from './dead_letter.mjs';
+import { Gate, deliver } from './deliver.mjs';
+import { itemsOf, sourceOf, sqsItems } from './events.mjs';
+import { NOTHING, addCounts } from './protocol.mjs';
+import { readSettings } from './settings.mjs';
 
-import { DaemonConnection } from './connection.mjs';
-
-const DEFAULT_PORT = 20555;
 // Without a context (a run outside Lambda) a reply is waited for this long.
 const DEFAULT_TIMEOUT_MS = 30_000;
 // Kept back from the invocation's time, so that the error is thrown and logged before Lambda ends the process.
 const RESERVE_MS = 500;
+// Messages to the dead-letter queue at a time.
+const DEAD_LETTERS = 16;
 
 // Connections outlive invocations: Lambda keeps the process, frozen, for the next event.
-const connections = new Map();
+const known = new Map();
 
 export async function handler(event, context) {
-  const payload = payloadOf(event);
-  const { host, port } = readSettings(process.env);
-  const result = await connectionTo(host, port).send(payload, timeLeft(context));
-  if (result.rejected > 0) {
-    console.warn(`vpcflowd could not read ${result.rejected} of this payload's lines; its log says why`);
+  const source = sourceOf(event);
+  // Each message of a queue stands for itself; anything else that has no known shape is an error at once.
+  const items = source === 'sqs' ? event.Records.map((record) => sqsItems(record)) : itemsOf(event).map((item) => [item]);
+  const settings = readSettings(process.env);
+  const daemons = daemonsOf(settings);
+  const limits = { deadline: Date.now() + timeLeft(context), maxPayload: settings.maxPayload };
+  const outcomes = await deliver(items.flat(), daemons, limits);
+  const gate = new Gate(DEAD_LETTERS);
+  const refusals = outcomes.filter((outcome) => outcome.status === 'refused');
+  await Promise.all(refusals.map((outcome) => gate.pass(() => settleRefusal(outcome, source, settings, context))));
+  log(outcomes, source);
+  if (source === 'kinesis') {
+    return kinesisAnswer(event, outcomes);
   }
-  return result;
+  return source === 'sqs' ? sqsAnswer(event, items, outcomes) : asyncAnswer(outcomes);
 }
 
-// The bytes to send, by the event's shape.
-function payloadOf(event) {
-  const data = event?.awslogs?.data;
-  if (typeof data === 'string') {
-    const payload = Buffer.from(data, 'base64');
-    if (payload.length === 0) {
-      throw new Error('awslogs.data of this CloudWatch Logs event holds no base64 data');
+// A refused item is dead-lettered, or left to whoever has AWS's own dead letters; then it is 'done' or 'failed'.
+async function settleRefusal(outcome, source, settings, context) {
+  const queue = settings.deadLetterQueue;
+  const origin = outcome.item.event.Records?.[0]?.eventSourceARN;
+  if (queue !== '' && !(source === 'sqs' && isQueue(queue, origin))) {
+    try {
+      await sendToDeadLetters(queue, outcome, context);
+      outcome.done = 'it is in the dead-letter queue';
+      return;
+    } catch (error) {
+      outcome.note = `the dead-letter queue did not take it: ${error.name}: ${error.message}`;
     }
-    return payload;
   }
-  throw new Error(`expected a CloudWatch Logs event, {"awslogs": {"data": "<base64>"}}, but got ${describe(event)}`);
+  // Kinesis would send the record again, and nothing behind it, until it expires. It stays in the stream meanwhile.
+  if (source === 'kinesis' && !outcome.item.blocks && (queue === '' || /TooLong|InvalidMessage/.test(outcome.note))) {
+    outcome.done =
+      'it is passed over, and lost when it expires from the stream; set VPCFLOWD_DEAD_LETTER_QUEUE_URL to keep such';
+  }
 }
 
-function describe(event) {
-  if (event === null || typeof event !== 'object') {
-    return event === null ? 'null' : typeof event;
-  }
-  if (Array.isArray(event)) {
-    return 'an array';
-  }
-  const keys = Object.keys(event);
-  return keys.length === 0 ? 'an object without keys' : `an object with the keys ${keys.slice(0, 10).join(', ')}`;
+const isSettled = (outcome) => outcome.status === 'safe' || outcome.done !== undefined;
+
+function kinesisAnswer(event, outcomes) {
+  const batchItemFailures = outcomes.flatMap((outcome, i) =>
+    isSettled(outcome) ? [] : [{ itemIdentifier: event.Records[i].kinesis.sequenceNumber }]);
+  // An event of a time window wants its state back.
+  return event.window === undefined ? { batchItemFailures } : { state: event.state ?? {}, batchItemFailures };
 }
 
-// Read at each invocation, so that a mended setting needs no new code.
-function readSettings(env) {
-  const host = (env.VPCFLOWD_HOST ?? '').trim().replace(/^\[(.*)\]$/, '$1');
-  if (host === '') {
-    throw new Error('VPCFLOWD_HOST is not set: it names the host that vpcflowd listens on');
-  }
-  if (isIP(host) === 0 && !/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/.test(host)) {
-    throw new Error(
-      `VPCFLOWD_HOST must be one host name or IP address (its port goes into VPCFLOWD_PORT), not "${host}"`,
-    );
-  }
-
-  const text = (env.VPCFLOWD_PORT ?? '').trim();
-  const port = text === '' ? DEFAULT_PORT : Number(text);
-  if (!/^[0-9]*$/.test(text) || port < 1 || port > 65535) {
-    throw new Error(`VPCFLOWD_PORT must be a number from 1 to 65535, not "${text}"`);
-  }
-  return { host, port };
+function sqsAnswer(event, items, outcomes) {
+  const unsafe = new Set(outcomes.filter((outcome) => !isSettled(outcome)).map((outcome) => outcome.item));
+  const failed = event.Records.filter((_, i) => items[i].some((item) => unsafe.has(item)));
+  return { batchItemFailures: failed.map(({ messageId }) => ({ itemIdentifier: messageId })) };
 }
 
-function connectionTo(host, port) {
-  const key = `${host} ${port}`;
-  let connection = connections.get(key);
-  if (connection === undefined) {
-    connection = new DaemonConnection(host, port);
-    connections.set(key, connection);
+// The counts of all items together, or an error if one of them is not safe: AWS invokes again, and the daemon knows
+// what it has already.
+function asyncAnswer(outcomes) {
+  const unsettled = outcomes.filter((outcome) => !isSettled(outcome));
+  if (unsettled.length === 1 && outcomes.length === 1) {
+    const { error, item } = unsettled[0];
+    if (item.object !== undefined) {
+      error.message = `${item.label}: ${error.message}`;
+    }
+    throw error;
   }
-  return connection;
+  if (unsettled.length > 0) {
+    const reasons = unsettled.map(({ item, error }) => `${item.label}: ${error.message}`);
+    throw new Error(`${unsettled.length} of ${outcomes.length} are not safe: ${reasons.join('; ')}`);
+  }
+  const counts = outcomes.reduce((sum, outcome) => addCounts(sum, outcome.counts), NOTHING);
+  const deadLettered = outcomes.filter((outcome) => outcome.done !== undefined).length;
+  return deadLettered === 0 ? counts : { ...counts, deadLettered };
 }
 
-// How long this invocation may wait for its reply, in milliseconds; with little time left, a tenth of it.
+// What went wrong, each cause once: a batch may have thousands of records. What is thrown, Lambda logs itself.
+function log(outcomes, source) {
+  const causes = new Map();
+  for (const { item, status, error, done, note } of outcomes.filter((outcome) => outcome.status !== 'safe')) {
+    if (source === 'async' && done === undefined && note === undefined) {
+      continue;
+    }
+    const end = [done ?? 'it counts as failed', note].filter((part) => part !== undefined).join('; ');
+    const text = `${status === 'refused' ? 'refused for good' : 'not safe'}: ${error.message}; ${end}`;
+    const cause = causes.get(text) ?? { label: item.label, more: -1 };
+    cause.more += 1;
+    causes.set(text, cause);
+  }
+  for (const [text, { label, more }] of causes) {
+    console.error(`${label}${more > 0 ? ` and ${more} more` : ''}: ${text}`);
+  }
+  const rejected = outcomes.reduce((sum, { counts }) => sum + counts.rejected, 0);
+  if (rejected > 0) {
+    console.warn(`vpcflowd could not read ${rejected} of the lines sent; its log says why`);
+  }
+}
+
+function daemonsOf(settings) {
+  const key = JSON.stringify(settings);
+  if (!known.has(key)) {
+    known.set(key, new Daemons(settings));
+  }
+  return known.get(key);
+}
+
+// How long this invocation may wait for its replies, in milliseconds; with little time left, a tenth of it.
 function timeLeft(context) {
   const remaining = context?.getRemainingTimeInMillis?.();
   if (!Number.isFinite(remaining)) {

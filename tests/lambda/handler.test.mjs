@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import dns from 'node:dns';
 import net from 'node:net';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -170,9 +171,11 @@ test('warns of lines that could not be read', async (t) => {
 for (const [name, bad, message] of [
   ['an unset host', { host: undefined, port: 1 }, /VPCFLOWD_HOST is not set/],
   ['an empty host', { host: ' ', port: 1 }, /VPCFLOWD_HOST is not set/],
-  ['a URL as host', { host: 'tcp://10.0.0.1', port: 1 }, /VPCFLOWD_HOST must be one host name.*"tcp:\/\/10\.0\.0\.1"/],
-  ['a host with its port', { host: '10.0.0.1:20555' }, /its port goes into VPCFLOWD_PORT/],
-  ['two hosts', { host: 'a.example, b.example' }, /VPCFLOWD_HOST must be one host name/],
+  ['a URL as host', { host: 'tcp://10.0.0.1', port: 1 }, /VPCFLOWD_HOST must be a host name.*"tcp:\/\/10\.0\.0\.1"/],
+  ['a list with a bad host', { host: 'a.example, b c' }, /VPCFLOWD_HOST must be a host name.*not "b c"/],
+  ['a list of nothing', { host: ' , ' }, /VPCFLOWD_HOST is not set/],
+  ['a bracketed name', { host: '[a.example]' }, /VPCFLOWD_HOST must be a host name.*"\[a\.example\]"/],
+  ['a bad port in the list', { host: '10.0.0.1:http' }, /the port of "10\.0\.0\.1:http" in VPCFLOWD_HOST must be/],
   ['a port that is no number', { port: 'http' }, /VPCFLOWD_PORT must be a number from 1 to 65535, not "http"/],
   ['port 0', { port: '0' }, /VPCFLOWD_PORT must be .* not "0"/],
   ['port 65536', { port: '65536' }, /VPCFLOWD_PORT must be .* not "65536"/],
@@ -202,6 +205,7 @@ test('the port is 20555 where none is set', async (t) => {
   const connect = t.mock.method(net, 'connect', () => {
     throw new Error('stop here');
   });
+  t.mock.method(dns.promises, 'lookup', async () => [{ address: '192.0.2.7', family: 4 }]);
   useDaemon(t, { host: 'flows.example' });
   await assert.rejects(handler(event, contextWith(5000)), /stop here/);
   assert.equal(connect.mock.calls[0].arguments[0].port, 20555);
@@ -209,7 +213,7 @@ test('the port is 20555 where none is set', async (t) => {
 });
 
 for (const [name, wrong, got] of [
-  ['another service\'s event', { Records: [{ s3: {} }] }, /an object with the keys Records/],
+  ['another service\'s event', { Records: [{ dynamodb: {} }] }, /an object with the keys Records/],
   ['an unwrapped document', { messageType: 'DATA_MESSAGE', logEvents: [] }, /keys messageType, logEvents/],
   ['an empty object', {}, /an object without keys/],
   ['no event', undefined, /undefined/],
