@@ -57,10 +57,12 @@ async function load(name) {
   try {
     return await import(name);
   } catch (cause) {
-    throw new Error(
+    const error = new Error(
       `${name} is not here (${cause.code ?? cause.message}): Lambda's Node.js runtimes have it; elsewhere run ` +
-        `"npm install --no-save ${name}" in the folder above index.mjs`,
+        `"npm install --no-save ${name}" beside index.mjs`,
       { cause },
     );
+    error.final = true;
+    throw error;
   }
 }

@@ -168,7 +168,8 @@ export class DaemonConnection {
         }
       });
     } catch (error) {
-      this.#lose(link, error);
+      // Not before the request that is the reason for this connection waits on it.
+      process.nextTick(() => this.#lose(link, error));
       return;
     }
     const { socket } = link;

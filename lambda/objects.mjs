@@ -38,7 +38,11 @@ function explainS3(error) {
     throw new Refused(`S3 says ${error.name}: ${known}`, { cause: error });
   }
   if (error.name === 'AccessDenied') {
-    throw new Error(`S3 says AccessDenied: the role needs s3:GetObject on it, and kms:Decrypt if it is encrypted so`);
+    const denied = new Error(
+      'S3 says AccessDenied: the role needs s3:GetObject on it, and kms:Decrypt where KMS encrypts it',
+    );
+    denied.final = true;
+    throw denied;
   }
   throw new Error(`S3 says ${error.name}: ${error.message}`, { cause: error });
 }

@@ -16,12 +16,24 @@ export function openSocket({ host, port, address }, secure, ready) {
     socket.setEncoding('utf8');
     return socket;
   }
-  const socket = tls.connect({ ...options, ...tlsOptions(host, secure) });
+  const socket = connectTls({ ...options, ...tlsOptions(host, secure) });
   socket.setEncoding('utf8');
   socket.on('secureConnect', () => ready(pinError(socket, secure.pins)));
   // First of the listeners, so that those behind it see the explained error.
   socket.on('error', explain);
   return socket;
+}
+
+function connectTls(options) {
+  try {
+    return tls.connect(options);
+  } catch (cause) {
+    const error = new Error(
+      `VPCFLOWD_CA, VPCFLOWD_CLIENT_CERTIFICATE or VPCFLOWD_CLIENT_KEY cannot be used (${cause.message})`,
+    );
+    error.tls = true;
+    throw error;
+  }
 }
 
 function tlsOptions(host, { ca, pins, serverName, certificate, key }) {

@@ -100,7 +100,7 @@ test('takes 30 s for a reply where there is no context', async (t) => {
   const daemon = await startDaemon(t);
   useDaemon(t, daemon);
   assert.deepEqual(await handler(event), OK_RESULT);
-  assert.ok(setTimeout.mock.calls.some((call) => call.arguments[1] === 30_000));
+  assert.ok(setTimeout.mock.calls.some(({ arguments: [, ms] }) => ms > 29_000 && ms <= 30_000));
 });
 
 test('without a reply throws 500 ms before the invocation would end, and closes the connection', async (t) => {
