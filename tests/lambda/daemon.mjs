@@ -2,21 +2,28 @@
 
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import zlib from 'node:zlib';
 
 export const OK = 'OK exported=3 skipped=1 rejected=0 duplicate=0\n';
 export const OK_RESULT = { exported: 3, skipped: 1, rejected: 0, duplicate: 0 };
 
 // `onPayload(bytes, socket, number)` is called for each payload, numbered from 1 over all connections; a string that
-// it returns is sent as the reply. `onConnection(socket, number)` is called for each connection.
-export async function startDaemon(t, onPayload = () => OK, { onConnection = () => {}, port = 0 } = {}) {
-  const daemon = { payloads: [], connections: 0, sockets: new Set(), port: 0 };
-  const server = net.createServer((socket) => {
+// it returns is sent as the reply. `onConnection(socket, number)` is called for each connection. With `secure`, what
+// tls.createServer() takes, it speaks TLS; with `tokens`, a list, one of them must come first, as the daemon has it.
+export async function startDaemon(
+  t,
+  onPayload = () => OK,
+  { onConnection = () => {}, port = 0, host = '127.0.0.1', secure = null, tokens = null } = {},
+) {
+  const daemon = { payloads: [], connections: 0, sockets: new Set(), port: 0, tokens, shown: [] };
+  const create = secure === null ? net.createServer : (listener) => tls.createServer(secure, listener);
+  const server = create((socket) => {
     daemon.connections += 1;
     daemon.sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => daemon.sockets.delete(socket));
-    readPayloads(socket, (payload) => {
+    readPayloads(socket, daemon, (payload) => {
       daemon.payloads.push(payload);
       const reply = onPayload(payload, socket, daemon.payloads.length);
       if (typeof reply === 'string') {
@@ -25,7 +32,8 @@ export async function startDaemon(t, onPayload = () => OK, { onConnection = () =
     });
     onConnection(socket, daemon.connections);
   });
-  server.listen(port, '127.0.0.1');
+  server.on('tlsClientError', () => {});
+  server.listen(port, host);
   await once(server, 'listening');
   daemon.port = server.address().port;
 
@@ -46,22 +54,45 @@ export async function startDaemon(t, onPayload = () => OK, { onConnection = () =
   return daemon;
 }
 
-function readPayloads(socket, onPayload) {
+function readPayloads(socket, daemon, onPayload) {
   let bytes = Buffer.alloc(0);
+  let welcome = daemon.tokens === null;
+  let parts = [];
+  let missing = 0;
   socket.on('data', (chunk) => {
-    bytes = Buffer.concat([bytes, chunk]);
+    // A large payload comes in many pieces: they are put together once.
+    parts.push(chunk);
+    missing -= chunk.length;
+    if (missing > 0) {
+      return;
+    }
+    bytes = Buffer.concat([bytes, ...parts.splice(0)]);
     for (;;) {
       const newline = bytes.indexOf('\n');
       if (newline < 0) {
         return;
       }
       const header = bytes.subarray(0, newline).toString('latin1');
+      const token = /^AUTH (.+)$/.exec(header)?.[1];
+      if (token !== undefined) {
+        daemon.shown.push(token);
+        welcome ||= daemon.tokens.includes(token);
+        bytes = bytes.subarray(newline + 1);
+      }
+      if (!welcome) {
+        socket.end('ERR 401 not authorised: the token is none of those in token_file\n');
+        return;
+      }
+      if (token !== undefined) {
+        continue;
+      }
       const length = Number(/^DATA ([0-9]+)$/.exec(header)?.[1] ?? NaN);
       if (Number.isNaN(length)) {
         socket.destroy(new Error(`not a DATA line: ${header}`));
         return;
       }
       if (bytes.length < newline + 1 + length) {
+        missing = newline + 1 + length - bytes.length;
         return;
       }
       const payload = bytes.subarray(newline + 1, newline + 1 + length);
@@ -86,6 +117,87 @@ export function cloudWatchEvent(lines, { logGroup = '/aws/vpc/test', messageType
 
 export const gzipOf = (event) => Buffer.from(event.awslogs.data, 'base64');
 
+// A batch as a Kinesis trigger delivers it: each payload is the bytes of one record.
+export function kinesisEvent(payloads, { partitionKey = (i) => `stream-${i}` } = {}) {
+  return {
+    Records: payloads.map((payload, i) => ({
+      kinesis: {
+        kinesisSchemaVersion: '1.0',
+        partitionKey: partitionKey(i),
+        sequenceNumber: sequenceNumber(i),
+        data: payload.toString('base64'),
+        approximateArrivalTimestamp: 1_750_000_000 + i,
+      },
+      eventSource: 'aws:kinesis',
+      eventVersion: '1.0',
+      eventID: `shardId-000000000003:${sequenceNumber(i)}`,
+      eventName: 'aws:kinesis:record',
+      awsRegion: 'eu-central-1',
+      eventSourceARN: 'arn:aws:kinesis:eu-central-1:210987654321:stream/flow-logs',
+    })),
+  };
+}
+
+export const sequenceNumber = (i) => `4960000000000000000000000000000000000000000000000000${String(1000 + i)}`;
+
+// A batch as an SQS trigger delivers it: each body is a text, or an object that becomes JSON.
+export function sqsEvent(bodies, { queue = 'flow-logs' } = {}) {
+  return {
+    Records: bodies.map((body, i) => ({
+      messageId: messageId(i),
+      receiptHandle: `handle-${i}`,
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      attributes: { ApproximateReceiveCount: '1' },
+      messageAttributes: {},
+      eventSource: 'aws:sqs',
+      eventSourceARN: `arn:aws:sqs:eu-central-1:210987654321:${queue}`,
+      awsRegion: 'eu-central-1',
+    })),
+  };
+}
+
+export const messageId = (i) => `00000000-1111-2222-3333-${String(i).padStart(12, '0')}`;
+
+// S3's own notification of objects; keys are encoded as S3 does.
+export function s3Event(keys, { bucket = 'flow-logs', eventName = 'ObjectCreated:Put' } = {}) {
+  const encode = (key) => encodeURIComponent(key).replaceAll('%2F', '/').replaceAll('%20', '+');
+  return {
+    Records: keys.map((key) => ({
+      eventVersion: '2.1',
+      eventSource: 'aws:s3',
+      awsRegion: 'eu-central-1',
+      eventName,
+      s3: { s3SchemaVersion: '1.0', bucket: { name: bucket }, object: { key: encode(key), size: 1000 } },
+    })),
+  };
+}
+
+export const snsEnvelope = (message) => ({
+  Type: 'Notification',
+  TopicArn: 'arn:aws:sns:eu-central-1:210987654321:flow-logs',
+  Message: JSON.stringify(message),
+});
+
+export const snsEvent = (message) => ({
+  Records: [{ EventSource: 'aws:sns', EventVersion: '1.0', Sns: snsEnvelope(message) }],
+});
+
+export const eventBridgeEvent = (key, { bucket = 'flow-logs', detailType = 'Object Created' } = {}) => ({
+  version: '0',
+  source: 'aws.s3',
+  'detail-type': detailType,
+  detail: { version: '0', bucket: { name: bucket }, object: { key, size: 1000 } },
+});
+
+// What Lambda's on-failure destination for asynchronous invocations holds.
+export const destinationRecord = (event) => ({
+  version: '1.0',
+  requestContext: { condition: 'RetriesExhausted', approximateInvokeCount: 3 },
+  requestPayload: event,
+  responseContext: { statusCode: 200, functionError: 'Unhandled' },
+  responsePayload: { errorMessage: 'vpcflowd was away' },
+});
+
 export function flowLine(number) {
   return (
     `2 210987654321 eni-0a1b2c3d4e5f60718 10.20.${number % 250}.9 198.51.100.${number % 250} ${40000 + number} 443 6 ` +
@@ -97,7 +209,12 @@ export const contextWith = (milliseconds) => ({ getRemainingTimeInMillis: () => 
 
 // Points the handler at a daemon for the length of one test.
 export function useDaemon(t, { host = '127.0.0.1', port }) {
-  const before = { VPCFLOWD_HOST: process.env.VPCFLOWD_HOST, VPCFLOWD_PORT: process.env.VPCFLOWD_PORT };
+  useSettings(t, { VPCFLOWD_HOST: host, VPCFLOWD_PORT: port });
+}
+
+// Sets environment variables for the length of one test.
+export function useSettings(t, settings) {
+  const before = Object.fromEntries(Object.keys(settings).map((name) => [name, process.env[name]]));
   const set = (name, value) => {
     if (value === undefined) {
       delete process.env[name];
@@ -105,7 +222,6 @@ export function useDaemon(t, { host = '127.0.0.1', port }) {
       process.env[name] = String(value);
     }
   };
-  set('VPCFLOWD_HOST', host);
-  set('VPCFLOWD_PORT', port);
+  Object.entries(settings).forEach(([name, value]) => set(name, value));
   t.after(() => Object.entries(before).forEach(([name, value]) => set(name, value)));
 }

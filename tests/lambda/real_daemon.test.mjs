@@ -1,75 +1,18 @@
 // The handler against the real daemon: set VPCFLOWD_BIN to the path of the vpcflowd binary, else this is skipped.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
 import { handler } from '../../lambda/index.mjs';
 import { cloudWatchEvent, contextWith, flowLine, useDaemon } from './daemon.mjs';
+import { flowsOf, lineOf, options, startVpcflowd } from './vpcflowd.mjs';
 
-const binary = process.env.VPCFLOWD_BIN;
-const options = { skip: binary ? false : 'VPCFLOWD_BIN is not set' };
-
-const FIELDS = [
-  'version', 'account-id', 'interface-id', 'srcaddr', 'dstaddr', 'srcport', 'dstport', 'protocol', 'packets', 'bytes',
-  'start', 'end', 'action', 'log-status',
-];
 const IPV6 =
   '2 210987654321 eni-0a1b2c3d4e5f60718 2001:db8:20::9 2001:db8:99::53 53021 53 17 2 190 1750000010 1750000012 ' +
   'ACCEPT OK';
 const REJECTED =
   '2 210987654321 eni-0a1b2c3d4e5f60718 203.0.113.77 10.20.1.9 51515 22 6 1 44 1750000020 1750000021 REJECT OK';
 const NODATA = '2 210987654321 eni-0a1b2c3d4e5f60718 - - - - - - - 1750000000 1750000060 - NODATA';
-
-async function deadline(promise, milliseconds, what) {
-  let timer;
-  const late = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: nothing within ${milliseconds} ms`)), milliseconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-// Starts the daemon so that it prints the flows it reads, and waits until it listens.
-async function startVpcflowd(t, port = 0) {
-  const child = spawn(binary, ['--listen', `127.0.0.1:${port}`, '--print'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const daemon = { flows: [], log: [], port: 0 };
-  const exited = once(child, 'exit');
-  createInterface({ input: child.stdout }).on('line', (line) => daemon.flows.push(JSON.parse(line)));
-  const listening = new Promise((resolve) => {
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      daemon.log.push(line);
-      const found = /listening on 127\.0\.0\.1:([0-9]+)/.exec(line);
-      if (found) {
-        resolve(Number(found[1]));
-      }
-    });
-  });
-  const died = exited.then(([code, signal]) => {
-    throw new Error(`vpcflowd ended with ${code ?? signal}: ${daemon.log.join(' | ')}`);
-  });
-  died.catch(() => {});
-  daemon.stop = async (signal = 'SIGTERM') => {
-    child.kill(signal);
-    const [code] = await deadline(exited, 10_000, 'the end of vpcflowd');
-    return code;
-  };
-  t.after(() => child.kill('SIGKILL'));
-  daemon.port = await deadline(Promise.race([listening, died]), 10_000, 'the start of vpcflowd');
-  return daemon;
-}
-
-async function flowsOf(daemon, count) {
-  const begin = Date.now();
-  while (daemon.flows.length < count && Date.now() - begin < 5000) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  return daemon.flows;
-}
-
-// A flow as `--print` gives it, back in the order of a flow-log line.
-const lineOf = (flow) => FIELDS.map((field) => flow[field] ?? '-').join(' ');
 
 test('each record arrives once, and NODATA is counted as skipped', options, async (t) => {
   const daemon = await startVpcflowd(t);
@@ -123,7 +66,7 @@ test('the daemon may be restarted between invocations', options, async (t) => {
   await handler(cloudWatchEvent([flowLine(1)]), contextWith(5000));
   await before.stop();
   await assert.rejects(handler(cloudWatchEvent([flowLine(2)]), contextWith(5000)), /ECONNREFUSED/);
-  const after = await startVpcflowd(t, before.port);
+  const after = await startVpcflowd(t, { port: before.port });
   assert.equal((await handler(cloudWatchEvent([flowLine(2)]), contextWith(5000))).exported, 1);
   assert.deepEqual((await flowsOf(after, 1)).map(lineOf), [flowLine(2)]);
 });
