@@ -102,7 +102,7 @@ function kinesisItem(record) {
     // Everything of this producer is like it: it must be noticed, and nothing passed over.
     item.blocks = true;
   }
-  return [item];
+  return item;
 }
 
 // The items of a message; a message that cannot be read is an item itself.
