@@ -113,6 +113,7 @@ export async function startNfcapd(t) {
       const text = execFileSync('nfdump', ['-R', folder, '-q', '-N', '-6', '-o', 'fmt:%sa %da %sp %dp %pr %pkt %byt'], {
         encoding: 'utf8',
         env: { ...process.env, TZ: 'UTC' },
+        maxBuffer: 256 * 1024 * 1024,
       });
       return text.split('\n').map((line) => line.trim().split(/ +/).join(' ')).filter((line) => line !== '').sort();
     },
