@@ -63,6 +63,8 @@ enum framing_event framing_feed(struct framing *f, struct slice bytes, size_t *r
 enum framing_event framing_end(struct framing *f, struct error *ret_err);
 /* True if a payload has begun and not ended: the idle timeout then is the peer's fault in mid-message. */
 bool framing_inside(const struct framing *f);
+/* True if what has begun is a payload for certain, and not AUTH or PING, or the first letters of one. */
+bool framing_in_payload(const struct framing *f);
 /* Between events: how many of the bytes taken since the last event are already known to be `skip`. The caller
  * drains them now, and they are not counted in the event's skip any more. Without this, a peer that sends
  * only white space is an error once it has sent max_payload of it, since the caller keeps the bytes. */

@@ -4,7 +4,11 @@
  * must answer the ticket once with listener_reply(), in whatever order and however late: replies are written
  * in the order in which the payloads came. A ticket outlives its connection; answering it then does nothing.
  *
- * Limits (conf_listener): max_payload, max_connections, idle_timeout; CONNECTION_* below.
+ * Who may send (conf_listener): allow, TLS with or without client certificates, tokens; proxy_from names the
+ * load balancers that tell the sender's address.
+ *
+ * Limits (conf_listener): max_payload, max_connections, max_connections_per_address, handshake_timeout,
+ * idle_timeout; CONNECTION_* below.
  */
 #ifndef VPCFLOWD_LISTENER_H
 #define VPCFLOWD_LISTENER_H
@@ -37,10 +41,15 @@ struct listener_calls {
     void (*on_stopped)(void *ctx);
 };
 
-/* Listening when this returns. NULL with ret_err: the address and the system's reason. `conf` must outlive
- * it. */
-struct listener *listener_new(struct event_base *base, const struct conf *conf,
-                              const struct listener_calls *calls, struct error *ret_err);
+/* Listening when this returns, on the socket that systemd gave (systemd.socket(5)) or on its own. NULL with
+ * ret_err: the address and the system's reason, or the file that can't be used. Keeps its own reference of
+ * `conf`. */
+struct listener *listener_new(struct event_base *base, struct conf *conf, const struct listener_calls *calls,
+                              struct error *ret_err);
+/* Certificates, tokens, allow, limits and timeouts of `conf` for all who connect from now on; -1 with
+ * ret_err, and nothing has changed. Open connections keep what they came under, but those whose address may
+ * not send any more end as soon as they are between payloads. The address in `conf` is not looked at. */
+int listener_reload(struct listener *l, struct conf *conf, struct error *ret_err);
 /* "127.0.0.1:20555": the address in use, the port as the system gave it. */
 const char *listener_address(const struct listener *l);
 /* Backpressure: read nothing from any connection until resumed. */

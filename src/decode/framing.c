@@ -462,6 +462,11 @@ bool framing_inside(const struct framing *f)
     return f->state != FRAMING_START && f->state != FRAMING_BROKEN;
 }
 
+bool framing_in_payload(const struct framing *f)
+{
+    return framing_inside(f) && f->state != FRAMING_KEYWORD;
+}
+
 uint64_t framing_take_skip(struct framing *f)
 {
     uint64_t skip = f->skip;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/listener.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -11,7 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/activation.h"
 #include "net/connection.h"
+#include "net/peers.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
 
@@ -22,25 +23,18 @@
 struct listener {
     struct connection_host host;
     struct listener_calls calls;
+    struct terms *terms; /* for those who come now */
+    struct peers *peers;
     struct evconnlistener *accepter;
     struct event *retry, *stopped;
     struct connection *connections;
     uint64_t count;    /* connections */
+    uint64_t refused;  /* of those, the ones that are only told that they are too many */
     uint64_t tickets;  /* not answered yet, those of gone connections too */
     uint64_t buffered; /* bytes of payloads that have not arrived whole */
     bool paused, stopping;
-    char address[NI_MAXHOST + 16];
+    char address[PEER_TEXT_MAX];
 };
-
-static void address_text(const struct sockaddr *sa, socklen_t len, char *text, size_t size)
-{
-    char host[NI_MAXHOST], port[NI_MAXSERV];
-
-    if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        snprintf(text, size, "?");
-    else
-        snprintf(text, size, sa->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
 
 /* Stopped: every ticket is answered and every connection has had its replies. */
 static void check_stopped(struct listener *l)
@@ -55,6 +49,16 @@ static void on_gone(void *ctx, struct connection *c)
 
     connection_unlink(c, &l->connections);
     l->count--;
+    switch (connection_mark(c)) {
+    case MARK_NONE:
+        break;
+    case MARK_COUNTED:
+        peers_remove(l->peers, connection_address(c));
+        break;
+    case MARK_REFUSED:
+        l->refused--;
+        break;
+    }
     check_stopped(l);
 }
 
@@ -72,7 +76,7 @@ static void on_buffered(void *ctx, struct connection *from, int64_t change)
 {
     static struct log_limit limit;
     struct listener *l = ctx;
-    uint64_t most = l->host.conf->max_payload * BUFFERED_PAYLOADS;
+    uint64_t most = l->terms->listener->max_payload * BUFFERED_PAYLOADS;
     struct connection *oldest = NULL;
 
     l->buffered += (uint64_t)change;
@@ -102,47 +106,112 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
     l->calls.on_stopped(l->calls.ctx);
 }
 
-static void refuse(struct listener *l, struct connection *c)
+/* ---- who may connect ---- */
+
+/* The connection is told so, unless too many others are just being told the same. */
+static void refuse(struct listener *l, struct connection *c, const char *line)
+{
+    metrics.connections_refused++;
+    if (l->refused >= REFUSED_MAX) {
+        connection_free(c);
+        return;
+    }
+    connection_set_mark(c, MARK_REFUSED);
+    l->refused++;
+    connection_refuse(c, line);
+}
+
+static bool is_full(struct listener *l)
 {
     static struct log_limit limit;
 
-    metrics.connections_refused++;
+    if (l->count - l->refused < l->terms->listener->max_connections)
+        return false;
     log_limited(&limit, "%llu connections are open, the most that max_connections allows: refusing more",
-                (unsigned long long)l->host.conf->max_connections);
-    connection_refuse(c, "ERR 503 busy: too many connections; try again later");
+                (unsigned long long)l->terms->listener->max_connections);
+    return true;
+}
+
+static void deny(const char *peer)
+{
+    static struct log_limit limit;
+
+    metrics.connections_denied++;
+    log_limited(&limit, "%s: is in no network of allow, closing", peer);
+}
+
+/* False: the connection was refused. */
+static bool count_address(struct listener *l, struct connection *c)
+{
+    uint64_t most = l->terms->listener->max_connections_per_address;
+    uint64_t n = peers_add(l->peers, connection_address(c));
+    static struct log_limit limit;
+
+    if (n != 0 && n <= most) {
+        connection_set_mark(c, MARK_COUNTED);
+        return true;
+    }
+    if (n != 0)
+        peers_remove(l->peers, connection_address(c));
+    log_limited(&limit,
+                "%s: its address has %llu connections, the most that max_connections_per_address allows",
+                connection_peer(c), (unsigned long long)most);
+    refuse(l, c, "ERR 503 busy: too many connections from your address; try again later");
+    return false;
+}
+
+static bool on_address(void *ctx, struct connection *c)
+{
+    struct listener *l = ctx;
+
+    if (!terms_allow(l->terms, connection_address(c))) {
+        deny(connection_peer(c));
+        connection_free(c);
+        return false;
+    }
+    return count_address(l, c);
+}
+
+static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_t len, bool proxied)
+{
+    bool full = is_full(l);
+    struct connection *c = connection_new(&l->host, l->terms, fd, sa, len, proxied);
+
+    if (c == NULL) {
+        log_error("no memory for a connection");
+        return;
+    }
+    connection_link(c, &l->connections);
+    l->count++;
+    if (full) {
+        refuse(l, c, "ERR 503 busy: too many connections; try again later");
+        return;
+    }
+    if (!proxied && !count_address(l, c))
+        return;
+    metrics.connections_accepted++;
+    log_debug("%s: connected", connection_peer(c));
+    if (l->paused)
+        connection_pause(c, true);
 }
 
 static void on_accept(struct evconnlistener *accepter, evutil_socket_t fd, struct sockaddr *sa, int len,
                       void *arg)
 {
     struct listener *l = arg;
-    struct connection *c;
-    char peer[NI_MAXHOST + 16];
+    bool proxied = terms_expect_proxy(l->terms, sa);
+    char peer[PEER_TEXT_MAX];
     int one = 1;
 
     (void)accepter;
-    if (l->count >= l->host.conf->max_connections + REFUSED_MAX) {
-        metrics.connections_refused++;
+    if (!proxied && !terms_allow(l->terms, sa)) {
+        peer_text(sa, (socklen_t)len, peer, sizeof(peer));
+        deny(peer);
         close(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    address_text(sa, (socklen_t)len, peer, sizeof(peer));
-    c = connection_new(&l->host, fd, peer);
-    if (c == NULL) {
-        log_error("%s: no memory for a connection", peer);
-        return;
-    }
-    connection_link(c, &l->connections);
-    l->count++;
-    if (l->count > l->host.conf->max_connections) {
-        refuse(l, c);
-        return;
-    }
-    metrics.connections_accepted++;
-    log_debug("%s: connected", peer);
-    if (l->paused)
-        connection_pause(c, true);
+    take(l, fd, sa, (socklen_t)len, proxied);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -193,50 +262,88 @@ static int open_socket(const struct conf_address *address, struct error *ret_err
     return fd;
 }
 
-struct listener *listener_new(struct event_base *base, const struct conf *conf,
-                              const struct listener_calls *calls, struct error *ret_err)
+/* Takes over fd. */
+static int start_accepting(struct listener *l, int fd, struct error *ret_err)
 {
-    struct listener *l = calloc(1, sizeof(*l));
+    struct event_base *base = l->host.base;
     struct sockaddr_storage bound = {0};
     socklen_t len = sizeof(bound);
-    int fd = -1;
+
+    if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+        error_set(ret_err, ERROR_INTERNAL, "[listener] address: %s", strerror(errno));
+        close(fd);
+        return -1;
+    }
+    peer_text((struct sockaddr *)&bound, len, l->address, sizeof(l->address));
+    l->retry = evtimer_new(base, on_retry, l);
+    l->stopped = event_new(base, -1, 0, on_stopped, l);
+    l->accepter =
+        evconnlistener_new(base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (l->accepter == NULL)
+        close(fd);
+    if (l->retry == NULL || l->stopped == NULL || l->accepter == NULL)
+        return error_set(ret_err, ERROR_NO_MEMORY, "no memory for the listener");
+    evconnlistener_set_error_cb(l->accepter, on_accept_error);
+    return 0;
+}
+
+/* systemd's socket, if it gave us one, else our own; -1 with ret_err. */
+static int listening_socket(const struct conf_address *address, struct error *ret_err)
+{
+    int fd;
+
+    if (!activation_socket(&fd, ret_err))
+        return -1;
+    return fd >= 0 ? fd : open_socket(address, ret_err);
+}
+
+struct listener *listener_new(struct event_base *base, struct conf *conf, const struct listener_calls *calls,
+                              struct error *ret_err)
+{
+    struct listener *l = calloc(1, sizeof(*l));
+    int fd;
 
     if (l == NULL)
         goto no_memory;
     l->host = (struct connection_host){.base = base,
-                                       .conf = &conf->listener,
                                        .calls = &l->calls,
+                                       .on_address = on_address,
                                        .on_gone = on_gone,
                                        .on_ticket = on_ticket,
                                        .on_buffered = on_buffered,
                                        .ctx = l};
     l->calls = *calls;
-    fd = open_socket(&conf->listener.address, ret_err);
-    if (fd < 0)
-        goto fail;
-    l->retry = evtimer_new(base, on_retry, l);
-    l->stopped = event_new(base, -1, 0, on_stopped, l);
-    l->accepter =
-        evconnlistener_new(base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (l->accepter != NULL)
-        fd = -1;
-    if (l->retry == NULL || l->stopped == NULL || l->accepter == NULL)
+    l->peers = peers_new();
+    if (l->peers == NULL)
         goto no_memory;
-    evconnlistener_set_error_cb(l->accepter, on_accept_error);
-    if (getsockname(evconnlistener_get_fd(l->accepter), (struct sockaddr *)&bound, &len) != 0) {
-        error_set(ret_err, ERROR_INTERNAL, "[listener] address = %s: %s", conf->listener.address.text,
-                  strerror(errno));
+    l->terms = terms_new(conf, ret_err);
+    if (l->terms == NULL)
         goto fail;
-    }
-    address_text((struct sockaddr *)&bound, len, l->address, sizeof(l->address));
+    fd = listening_socket(&conf->listener.address, ret_err);
+    if (fd < 0 || start_accepting(l, fd, ret_err) < 0)
+        goto fail;
     return l;
 no_memory:
     error_set(ret_err, ERROR_NO_MEMORY, "no memory for the listener");
 fail:
-    if (fd >= 0)
-        close(fd);
     listener_free(l);
     return NULL;
+}
+
+int listener_reload(struct listener *l, struct conf *conf, struct error *ret_err)
+{
+    struct terms *terms = terms_new(conf, ret_err);
+
+    if (terms == NULL)
+        return -1;
+    terms_unref(l->terms);
+    l->terms = terms;
+    for (struct connection *c = l->connections, *next; c != NULL; c = next) {
+        next = connection_next(c);
+        if (connection_has_address(c) && !terms_allow(terms, connection_address(c)))
+            connection_expel(c);
+    }
+    return 0;
 }
 
 const char *listener_address(const struct listener *l)
@@ -291,5 +398,7 @@ void listener_free(struct listener *l)
         event_free(l->retry);
     if (l->stopped != NULL)
         event_free(l->stopped);
+    peers_free(l->peers);
+    terms_unref(l->terms);
     free(l);
 }
