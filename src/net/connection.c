@@ -182,6 +182,15 @@ static void connection_release(struct connection *c)
     free(c);
 }
 
+static bool await_proxy_header(struct connection *c)
+{
+    c->proxy = calloc(1, sizeof(*c->proxy));
+    if (c->proxy == NULL)
+        return false;
+    c->proxy->need = PROXY_HEAD_SIZE;
+    return true;
+}
+
 static bool open_events(struct connection *c, struct event_base *base)
 {
     int fd = c->channel.fd;
@@ -215,9 +224,7 @@ struct connection *connection_new(const struct connection_host *host, struct ter
     memcpy(&c->address, sa, len < sizeof(c->address) ? len : sizeof(c->address));
     peer_text(sa, len, c->peer, sizeof(c->peer));
     framing_init(&c->framing, terms->listener->max_payload);
-    if (proxied)
-        c->proxy = calloc(1, sizeof(*c->proxy));
-    if (!open_events(c, host->base) || (proxied && c->proxy == NULL)) {
+    if (!open_events(c, host->base) || (proxied && !await_proxy_header(c))) {
         connection_release(c);
         return NULL;
     }

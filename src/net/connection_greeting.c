@@ -40,12 +40,11 @@ static bool take_source(struct connection *c, const struct proxy *header)
 static bool read_proxy_header(struct connection *c)
 {
     struct proxy_wait *w = c->proxy;
-    size_t need = PROXY_HEAD_SIZE;
     struct proxy header;
     struct error err;
 
     for (;;) {
-        ssize_t n = read(c->channel.fd, w->bytes + w->have, need - w->have);
+        ssize_t n = read(c->channel.fd, w->bytes + w->have, w->need - w->have);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return false;
@@ -54,7 +53,7 @@ static bool read_proxy_header(struct connection *c)
             return false;
         }
         w->have += (size_t)n;
-        switch (proxy_parse(w->bytes, w->have, &need, &header, &err)) {
+        switch (proxy_parse(w->bytes, w->have, &w->need, &header, &err)) {
         case PROXY_MORE:
             break;
         case PROXY_DONE:

@@ -18,7 +18,7 @@ enum connection_state { GREETING, READING, DRAINING, LINGERING };
 
 /* A PROXY header that has not come whole. */
 struct proxy_wait {
-    size_t have;
+    size_t have, need; /* have < need <= PROXY_HEADER_MAX */
     unsigned char bytes[PROXY_HEADER_MAX];
 };
 

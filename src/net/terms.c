@@ -76,14 +76,16 @@ static int take_tokens(struct terms *t, struct error *ret_err)
 
 static void warn_of_expiry(const struct terms *t)
 {
-    int64_t left = tls_context_expires(t->tls) - (int64_t)time(NULL);
+    time_t end = (time_t)tls_context_expires(t->tls), now = time(NULL);
+    char date[32] = "?";
+    struct tm tm;
 
-    if (left <= 0)
-        log_warning("[listener] tls_certificate = %s: it has expired; clients will refuse it",
-                    t->listener->tls_certificate);
-    else if (left < EXPIRY_WARNING_DAYS * 86400)
-        log_warning("[listener] tls_certificate = %s: it expires in %d days", t->listener->tls_certificate,
-                    (int)(left / 86400));
+    if (end - now > EXPIRY_WARNING_DAYS * 86400)
+        return;
+    if (gmtime_r(&end, &tm) != NULL)
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M", &tm);
+    log_warning("[listener] tls_certificate = %s: it %s on %s UTC%s", t->listener->tls_certificate,
+                end <= now ? "expired" : "expires", date, end <= now ? "; clients will refuse it" : "");
 }
 
 static int open_tls(struct terms *t, struct error *ret_err)

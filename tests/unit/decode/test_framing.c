@@ -327,6 +327,37 @@ static void inside_says_whether_a_message_is_open(void **state)
     }
 }
 
+/* What a listener that asks for a token goes by: no payload may hide behind what looks like AUTH. */
+static void in_payload_tells_payloads_from_what_may_be_auth(void **state)
+{
+    static const struct {
+        const char *bytes;
+        bool in_payload;
+    } cases[] = {
+        {"", false},          {" \n", false},     {"A", false},        {"AUTH", false},
+        {"AUTH ", false},     {"AUTH x", false},  {"AUTH x\n", false}, {"P", false},
+        {"PING", false},      {"PING\n ", false}, {"DATA 10", false},  {"DATA 10\n", true},
+        {"DATA 10\nx", true}, {"AUTHx", true},    {"PIN\n", false},    {"PINg", true},
+        {"H", true},          {"{", true},        {"AUTH x\n[", true}, {"\x1f", true},
+        {"2 1234", true},     {"{}", true},       {"{}\n", false},     {"\x16", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct slice left = slice_of(cases[i].bytes, strlen(cases[i].bytes));
+        struct framing f;
+        size_t used;
+
+        framing_init(&f, 1000);
+        while (left.len != 0) {
+            if (framing_feed(&f, left, &used, NULL) == FRAMING_ERROR)
+                break;
+            left = slice_of(left.ptr + used, left.len - used);
+        }
+        assert_int_equal(framing_in_payload(&f), cases[i].in_payload);
+    }
+}
+
 static void a_broken_stream_stays_broken(void **state)
 {
     struct framing f;
@@ -438,6 +469,7 @@ int main(void)
         cmocka_unit_test(white_space_between_messages_is_skipped_but_not_for_ever),
         cmocka_unit_test(skip_can_be_taken_before_the_event),
         cmocka_unit_test(inside_says_whether_a_message_is_open),
+        cmocka_unit_test(in_payload_tells_payloads_from_what_may_be_auth),
         cmocka_unit_test(a_broken_stream_stays_broken),
         cmocka_unit_test(an_empty_call_changes_nothing),
         cmocka_unit_test(a_long_counted_payload_is_taken_in_large_pieces),

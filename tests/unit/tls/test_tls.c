@@ -600,6 +600,15 @@ static void a_peer_that_leaves_during_the_handshake_is_told_of(void **state)
 
 /* ---- files ---- */
 
+static void write_text(const char *name, const char *text)
+{
+    FILE *f = fopen(path_of(name), "w");
+
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    fclose(f);
+}
+
 static void refused(const char *certificate, const char *key, const char *client_ca, const char *file,
                     const char *words)
 {

@@ -19,7 +19,7 @@
 static char directory[] = "/tmp/vpcflowd-tls-XXXXXX";
 
 /* PATH_OF("name") is good until the eighth call from now. */
-static const char *path_of(const char *name)
+static inline const char *path_of(const char *name)
 {
     static char paths[8][128];
     static unsigned next;
@@ -29,16 +29,7 @@ static const char *path_of(const char *name)
     return path;
 }
 
-static void write_text(const char *name, const char *text)
-{
-    FILE *f = fopen(path_of(name), "w");
-
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    fclose(f);
-}
-
-static void write_key(const char *name, EVP_PKEY *key, const char *passphrase)
+static inline void write_key(const char *name, EVP_PKEY *key, const char *passphrase)
 {
     FILE *f = fopen(path_of(name), "w");
 
@@ -49,7 +40,7 @@ static void write_key(const char *name, EVP_PKEY *key, const char *passphrase)
     fclose(f);
 }
 
-static void write_certificate(const char *name, X509 *certificate)
+static inline void write_certificate(const char *name, X509 *certificate)
 {
     FILE *f = fopen(path_of(name), "w");
 
@@ -58,7 +49,7 @@ static void write_certificate(const char *name, X509 *certificate)
     fclose(f);
 }
 
-static void add_extension(X509 *certificate, int nid, const char *value)
+static inline void add_extension(X509 *certificate, int nid, const char *value)
 {
     X509V3_CTX context;
     X509_EXTENSION *extension;
@@ -77,8 +68,8 @@ struct authority {
 };
 
 /* alt: a subjectAltName as openssl.cnf has it, or NULL for an authority. by NULL: signed by itself. */
-static struct authority issue(const char *common_name, const char *alt, long from, long to,
-                              const struct authority *by)
+static inline struct authority issue(const char *common_name, const char *alt, long from, long to,
+                                     const struct authority *by)
 {
     static long serial = 1;
     struct authority made = {X509_new(), EVP_EC_gen("P-256")};
@@ -100,14 +91,14 @@ static struct authority issue(const char *common_name, const char *alt, long fro
     return made;
 }
 
-static void forget(struct authority *a)
+static inline void forget(struct authority *a)
 {
     X509_free(a->certificate);
     EVP_PKEY_free(a->key);
 }
 
-static void issue_files(const char *certificate, const char *key, const char *common_name, const char *alt,
-                        long from, long to, const struct authority *by)
+static inline void issue_files(const char *certificate, const char *key, const char *common_name,
+                               const char *alt, long from, long to, const struct authority *by)
 {
     struct authority made = issue(common_name, alt, from, to, by);
 
@@ -116,7 +107,7 @@ static void issue_files(const char *certificate, const char *key, const char *co
     forget(&made);
 }
 
-static int make_certificates(void **state)
+static inline int make_certificates(void **state)
 {
     struct authority ours, other;
 
@@ -139,7 +130,7 @@ static int make_certificates(void **state)
     return 0;
 }
 
-static int remove_certificates(void **state)
+static inline int remove_certificates(void **state)
 {
     char command[sizeof(directory) + 16];
 
