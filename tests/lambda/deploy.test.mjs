@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const source = fileURLToPath(new URL('../../lambda/', import.meta.url));
 
-// A copy of lambda/ and an "aws" that is found first. `run(…)` resolves to { status, stderr, calls, members }.
+// A copy of lambda/ and an "aws" that is found first. `run(…)` returns { status, stderr, calls, members(), unpack() }.
 function workplace(t) {
   const folder = mkdtempSync(join(tmpdir(), 'vpcflowd-deploy-'));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -28,7 +28,12 @@ function workplace(t) {
     const calls = readFileSync(record, 'utf8').trim().split('\n').filter((line) => line !== '');
     const zip = join(folder, 'lambda/function.zip');
     const list = () => execFileSync('/usr/bin/python3', ['-m', 'zipfile', '-l', zip], { encoding: 'utf8' });
-    return { status, stderr, calls, members: () => list().trim().split('\n').slice(1).map((line) => line.split(' ')[0]) };
+    const unpack = () => {
+      execFileSync('/usr/bin/python3', ['-m', 'zipfile', '-e', zip, join(folder, 'unpacked')]);
+      return join(folder, 'unpacked/index.mjs');
+    };
+    const members = () => list().trim().split('\n').slice(1).map((line) => line.split(' ')[0]);
+    return { status, stderr, calls, members, unpack };
   };
 }
 
@@ -40,8 +45,13 @@ test('zips the code, puts it into the bucket, and deploys the stack with the par
   assert.match(calls[1], /^cloudformation deploy .*--stack-name flows --capabilities CAPABILITY_IAM /);
   assert.match(calls[1], / --parameter-overrides Host=10\.9\.0\.5 LogGroup1=\/aws\/vpc\/prod$/);
   assert.match(calls[2], /^cloudformation describe-stacks --stack-name flows /);
-  const code = readdirSync(source).filter((name) => name.endsWith('.mjs'));
+  const code = readdirSync(source).filter((name) => name.endsWith('.mjs') && name !== 'replay.mjs');
   assert.deepEqual(members().sort(), [...code, 'package.json'].sort());
+});
+
+test('what is in the zip file is whole: the handler loads from it', async (t) => {
+  const { unpack } = workplace(t)(['flows', 'mine']);
+  assert.equal(typeof (await import(unpack())).handler, 'function');
 });
 
 test('an update needs no parameters', (t) => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 
 import { deploy, parseTemplate, refusal } from './cloudformation.mjs';
 import { problemsOf, statementsOf } from './template_checks.mjs';
@@ -277,4 +278,18 @@ test('the function is given every variable that its code knows, and no other', (
 test('the handler that is deployed is there', async () => {
   const [, file, name] = /^(\w+)\.(\w+)$/.exec(template.Resources.Function.Properties.Handler);
   assert.equal(typeof (await import(join(folder, `${file}.mjs`)))[name], 'function');
+});
+
+// ---- in step with the README
+
+const readme = readFileSync(join(folder, 'README.md'), 'utf8');
+
+test('the README names every variable and every statement of the role, and its test event is a control message', () => {
+  const { Function: deployed } = deploy(template, LARGEST).resources;
+  for (const name of [...Object.keys(deployed.Environment.Variables), ...Object.keys(statementsFor(LARGEST)), 'NotFromCode']) {
+    assert.ok(readme.includes(`| \`${name}\``), name);
+  }
+  const [, data] = /^\{"awslogs": \{"data": "([^"]+)"\}\}$/m.exec(readme);
+  const { messageType, logEvents } = JSON.parse(gunzipSync(Buffer.from(data, 'base64')));
+  assert.deepEqual([messageType, logEvents.length], ['CONTROL_MESSAGE', 1]);
 });
