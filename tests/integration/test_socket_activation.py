@@ -17,7 +17,9 @@ s = socket.socket(socket.AF_INET, getattr(socket, kind))
 s.bind(('127.0.0.77', 0))
 if kind == 'SOCK_STREAM':
     s.listen()
-os.dup2(s.fileno(), 3, inheritable=True)
+if s.fileno() != 3:
+    os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS=count, LISTEN_PID=str(os.getpid()) if pid == 'own' else pid)
 os.execv(sys.argv[4], sys.argv[4:])
 '''
