@@ -18,7 +18,8 @@
 #define PIPELINE_SAMPLES 4 /* rejected lines of one payload that are told word by word */
 #define PIPELINE_NESTING 4 /* payloads within payloads */
 
-#define PIPELINE_NAMES 512 /* bytes of unknown field names that one payload tells */
+#define PIPELINE_KEPT_MAX (4u << 20) /* bytes of rejected lines that are kept of one payload */
+#define PIPELINE_NAMES 512           /* bytes of unknown field names that one payload tells */
 
 struct reject_sample {
     struct error why;
@@ -26,8 +27,17 @@ struct reject_sample {
     uint64_t line; /* 1 is the payload's first line or event */
 };
 
+/* Lines that gave no flow, word by word: CloudWatch Logs documents, one behind another, that --read takes. */
+struct kept_lines {
+    bool wanted;        /* set before pipeline_run() */
+    struct buffer text; /* PIPELINE_KEPT_MAX bytes at most */
+    uint64_t lines;     /* in it; what was rejected beyond them had no room, or was no line */
+    uint64_t document;  /* the pipeline's: which one the last line is of, 0: none */
+};
+
 struct batch {
     struct error error; /* kind ERROR_NONE: accepted */
+    bool duplicate;     /* a repeat of one that was accepted: set by who knows, not by the pipeline */
     uint64_t exported;  /* flows handed to the output */
     uint64_t skipped;   /* NODATA, SKIPDATA, control messages' events */
     uint64_t rejected; /* lines that could not be read, or that no [vpc] takes (those are in unmatched too) */
@@ -38,6 +48,7 @@ struct batch {
     unsigned sample_count;
     char unknown_fields[PIPELINE_NAMES]; /* names in header lines that the field table has not, with single
                                             spaces; those that fit */
+    struct kept_lines kept;              /* of an accepted payload; the caller's to free */
     struct messages messages;
 };
 

@@ -18,7 +18,9 @@ struct slice {
 };
 
 #define SLICE_LIT(s) ((struct slice){sizeof(s) - 1, (s)})
-#define SLICE_ARGS(s) (int)(s).len, (s).ptr /* for "%.*s" */
+/* For "%.*s": what a peer sent may be longer than an int tells, and than anybody wants to read. */
+#define SLICE_ARGS(s) (int)((s).len < SLICE_PRINTED_MAX ? (s).len : SLICE_PRINTED_MAX), (s).ptr
+#define SLICE_PRINTED_MAX 4096
 
 static inline struct slice slice_of(const char *ptr, size_t len)
 {

@@ -13,6 +13,7 @@
 /* Where a flow came from and goes to. */
 struct origin {
     struct slice log_group;
+    struct slice text; /* the line */
     uint64_t line;
     uint32_t vpc;
 };

@@ -47,24 +47,33 @@ struct pipeline {
     unsigned depth;
     uint64_t text_left; /* bytes of text that it may still inflate to */
     uint64_t line;
+    uint64_t serial; /* of the last line_source */
     uint64_t latest; /* ms: no flow should end later */
     bool any_document;
 
     /* the document being read */
     bool control, plain;
     const struct format *format;
-    struct slice log_group;
-    struct place place; /* the last record's */
+    struct line_source source; /* its log group, and what else is kept of it with rejected lines */
+    struct place place;        /* the last record's */
 };
 
 /* ---- one line ---- */
 
-static void reject(struct pipeline *p, const struct error *why)
+/* An event's message, or a line of text. */
+struct text_line {
+    struct slice text;
+    uint64_t timestamp;
+};
+
+static void reject(struct pipeline *p, const struct text_line *line, const struct error *why)
 {
-    reject_line(p->batch, p->line, p->log_group, why);
+    reject_line(p->batch, p->line, p->source.log_group, why);
+    if (p->batch->kept.wanted)
+        keep_line(&p->batch->kept, &p->source, p->line, line->timestamp, line->text);
 }
 
-static void reject_unmatched(struct pipeline *p)
+static void reject_unmatched(struct pipeline *p, const struct text_line *line)
 {
     const struct flow *flow = &p->flow;
     struct error why;
@@ -72,7 +81,7 @@ static void reject_unmatched(struct pipeline *p)
         field_set_has(&flow->present, FIELD_ACCOUNT_ID) ? flow->m.ACCOUNT_ID : SLICE_LIT("-");
     struct slice interface =
         field_set_has(&flow->present, FIELD_INTERFACE_ID) ? flow->m.INTERFACE_ID : SLICE_LIT("-");
-    struct slice group = p->log_group.len != 0 ? p->log_group : SLICE_LIT("-");
+    struct slice group = p->source.log_group.len != 0 ? p->source.log_group : SLICE_LIT("-");
 
     error_set(&why, ERROR_UNMATCHED,
               "log group %.*s, account %.*s, interface %.*s: set log_group, account or interface of a [vpc], "
@@ -80,7 +89,7 @@ static void reject_unmatched(struct pipeline *p)
               "[vpc \"default\"]",
               SLICE_ARGS(group), SLICE_ARGS(account), SLICE_ARGS(interface));
     p->batch->unmatched++;
-    reject(p, &why);
+    reject(p, line, &why);
 }
 
 /* Times as no flow has them are exported as they are, and counted: clocks and log pipelines go wrong. */
@@ -94,6 +103,16 @@ static bool has_odd_times(const struct flow *flow, uint64_t latest)
     if (has_start)
         return flow->m.START < EARLIEST_MS || flow->m.START > latest;
     return has_end && (flow->m.END < EARLIEST_MS || flow->m.END > latest);
+}
+
+/* A flow that may have been held back: the document that it is of may be over. */
+static void keep_held(struct pipeline *p, const struct origin *from)
+{
+    struct line_source past = {.serial = ++p->serial, .log_group = from->log_group};
+    bool same = from->log_group.ptr == p->source.log_group.ptr;
+
+    if (p->batch->kept.wanted)
+        keep_line(&p->batch->kept, same ? &p->source : &past, from->line, 0, from->text);
 }
 
 /* Hand a flow to the output. */
@@ -111,6 +130,7 @@ static int output_flow(void *ctx, const struct flow *flow, const struct origin *
         return -1;
     }
     reject_line(p->batch, from->line, from->log_group, &p->why);
+    keep_held(p, from);
     return 0;
 }
 
@@ -146,7 +166,7 @@ static void find_place(struct pipeline *p)
     }
 }
 
-static int export_flow(struct pipeline *p, struct error *err)
+static int export_flow(struct pipeline *p, const struct text_line *line, struct error *err)
 {
     struct place *place = &p->place;
     struct origin from;
@@ -154,10 +174,11 @@ static int export_flow(struct pipeline *p, struct error *err)
     if (p->flow.details == 0 || p->flow.details != place->details)
         find_place(p);
     if (place->vpc == MATCH_NONE) {
-        reject_unmatched(p);
+        reject_unmatched(p, line);
         return 0;
     }
-    from = (struct origin){.log_group = p->log_group, .line = p->line, .vpc = place->vpc};
+    from = (struct origin){
+        .log_group = p->source.log_group, .text = line->text, .line = p->line, .vpc = place->vpc};
     flow_derive(&p->flow, place->index, place->domain);
     if (place->infers && place->own != NULL) {
         int held = holdback_flow(&p->holdback, place->own, &p->flow, &from, err);
@@ -180,14 +201,16 @@ static int take_header(struct pipeline *p, struct slice line, struct error *err)
     p->flow.asked = p->format->has;
     if (header.unknown != 0)
         note_unknown_fields(p->batch, line);
+    p->source.header = line;
+    p->source.serial = ++p->serial;
     return 0;
 }
 
 static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
 {
     struct pipeline *p = ctx;
+    const struct text_line whole = {line, timestamp};
 
-    (void)timestamp;
     p->line++;
     if (p->control) {
         p->batch->skipped++;
@@ -198,12 +221,12 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
     }
     switch (record_parse_next(p->format, line, &p->memory, &p->flow, &p->why)) {
     case RECORD_FLOW:
-        return export_flow(p, err);
+        return export_flow(p, &whole, err);
     case RECORD_SKIPPED:
         p->batch->skipped++;
         return 0;
     case RECORD_REJECTED:
-        reject(p, &p->why);
+        reject(p, &whole, &p->why);
         return 0;
     }
     return 0;
@@ -218,10 +241,13 @@ static int on_document(void *ctx, const struct document *doc, struct error *err)
 
     p->any_document = true;
     p->control = doc->control;
-    p->plain = doc->log_group.len == 0 && doc->log_stream.len == 0;
+    p->plain = doc->log_stream.len == 0; /* as text is, and what is kept of it (rejects.h) */
     if (known.log_group.len == 0 && p->hint->log_group != NULL)
         known.log_group = slice_str(p->hint->log_group);
-    p->log_group = known.log_group;
+    p->source = (struct line_source){.serial = ++p->serial,
+                                     .owner = known.owner,
+                                     .log_group = known.log_group,
+                                     .log_stream = known.log_stream};
     p->place = (struct place){0};
     if (match_document(&p->match, p->conf, &known) != 0)
         return error_set(err, ERROR_NO_MEMORY, "no memory to match %zu [vpc]s", p->conf->vpc_count);
@@ -239,7 +265,7 @@ static int on_unknown(void *ctx, struct slice what, struct error *err)
     p->line++;
     error_set(&why, ERROR_UNREADABLE, "not a flow log: %.*s%s", (int)(what.len < 60 ? what.len : 60),
               what.ptr, what.len < 60 ? "" : "…");
-    reject(p, &why);
+    reject_line(p->batch, p->line, p->source.log_group, &why); /* there is no line to keep */
     return 0;
 }
 
@@ -288,7 +314,7 @@ static int run_payload(struct pipeline *p, const struct slice *segments, size_t 
         rc = run_text(p, text, err);
         if (rc == 0) /* before the text is written over */
             rc = holdback_release(&p->holdback, err);
-        p->log_group = slice_of(NULL, 0);
+        p->source = (struct line_source){0};
         p->depth--;
     }
     return rc;
@@ -330,7 +356,8 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct pipel
     p->line = 0;
     p->latest = (uint64_t)time(NULL) * 1000 + DAY_MS;
     p->any_document = false;
-    p->log_group = slice_of(NULL, 0);
+    p->serial = 0;
+    p->source = (struct line_source){0};
     holdback_drop(&p->holdback);
     rc = run_payload(p, segments, count, &err);
     if (rc == 0)
@@ -341,7 +368,10 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct pipel
         p->output->ops->discard(p->output);
         messages_clear(&ret_batch->messages);
         ret_batch->error = err;
+        buffer_free(&ret_batch->kept.text); /* the payload itself has them */
+        ret_batch->kept.lines = ret_batch->kept.document = 0;
     }
+    keep_end(&ret_batch->kept);
     for (unsigned i = 0; i < PIPELINE_NESTING; i++)
         buffer_reset(&p->text[i], TEXT_KEEP);
     return rc;

@@ -41,7 +41,7 @@ static void on_payload(void *ctx, struct evbuffer *bytes, struct ticket *ticket)
 {
     struct daemon *d = ctx;
 
-    engine_submit(d->engine, bytes, ticket, ticket_peer(ticket));
+    engine_submit(d->engine, bytes, ticket, ticket_peer(ticket), slice_of(NULL, 0));
     check_pressure(d);
 }
 
@@ -53,9 +53,9 @@ static void on_done(void *ctx, void *owner, const struct batch *b)
     int code = error_code(b->error.kind);
 
     if (code == 0)
-        snprintf(line, sizeof(line), "OK exported=%llu skipped=%llu rejected=%llu duplicate=0",
+        snprintf(line, sizeof(line), "OK exported=%llu skipped=%llu rejected=%llu duplicate=%d",
                  (unsigned long long)b->exported, (unsigned long long)b->skipped,
-                 (unsigned long long)b->rejected);
+                 (unsigned long long)b->rejected, b->duplicate);
     else
         snprintf(line, sizeof(line), "ERR %d %s: %s", code, error_text(b->error.kind), b->error.detail);
     listener_reply(ticket, line, code == 401 || code == 413);
@@ -171,6 +171,9 @@ static int start(struct daemon *d, enum print_mode print, struct error *err)
     const struct engine_settings settings = {.conf = d->conf,
                                              .print = print,
                                              .max_inflated = d->conf->listener.max_inflated,
+                                             .duplicate_window = d->conf->listener.duplicate_window,
+                                             .busy_timeout = d->conf->listener.busy_timeout,
+                                             .rejects = &d->conf->rejects,
                                              .ctx = d,
                                              .on_done = on_done,
                                              .on_fatal = on_fatal};

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "run/field_names.h"
+#include "run/flight.h"
+#include "run/patience.h"
+#include "run/refusals.h"
+#include "run/rejects_store.h"
 #include "run/spares.h"
-#include "run/workers.h"
-#include "vpcflowd/delivery.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
 
@@ -18,38 +20,33 @@
 #define SHIPPED_BYTES_MAX (32u << 20)
 #define JOBS_PER_WORKER 4 /* one is run, the others keep the worker from waiting for the I/O thread */
 #define REST_SECONDS 1    /* without a payload: memory goes back to the system */
+#define FORGET_SECONDS 60 /* between looks for repeats' memory that is too old */
 
 struct engine {
     struct engine_settings settings;
     struct template_registry *registry;
     struct delivery *delivery;
     struct workers *workers;
-    struct flight *flights; /* all payloads whose fate is open */
-    uint64_t jobs, bytes;
-    struct flight *queued, **queued_last; /* of those, the ones that no worker has been given, oldest first */
-    uint64_t working;                     /* with the workers */
-    uint64_t shipped;                     /* bytes of messages that wait to be safe */
+    struct flights open;  /* payloads that wait for their answer */
+    struct flights late;  /* those that got 503 for it after all: their messages still wait to be safe */
+    uint64_t jobs, bytes; /* of the open ones */
+    struct flight_queue queued;
+    struct duplicates *duplicates;
+    struct rejects_store *rejects; /* NULL: none are kept */
+    struct patience patience;      /* of the open ones */
+    struct event *forget;          /* runs while repeats' memory is held */
+    uint64_t working;              /* with the workers */
+    uint64_t shipped;              /* bytes of messages that wait to be safe */
     struct spares spares;
     bool stopping;
     struct event *rest; /* no payload is open: runs REST_SECONDS later */
     struct field_names names;
 };
 
-/* One payload from submission to its fate. */
-struct flight {
-    struct flight *next, *prev;
-    struct flight *queued_next;
-    struct engine *engine;
-    struct shipment shipment;
-    struct job *job;
-    void *owner;
-    uint64_t bytes;   /* what it counts for in engine.bytes */
-    uint64_t shipped; /* the same for engine.shipped */
-    char source[256];
-};
-
 static void count_bytes(struct flight *f, uint64_t bytes)
 {
+    if (f->answered) /* the late ones hold up nobody but by what is shipped */
+        bytes = 0;
     f->engine->bytes += bytes - f->bytes;
     f->bytes = bytes;
 }
@@ -61,23 +58,16 @@ static void count_shipped(struct flight *f, uint64_t bytes)
     count_bytes(f, bytes);
 }
 
-static void enqueue(struct engine *e, struct flight *f)
-{
-    f->queued_next = NULL;
-    *e->queued_last = f;
-    e->queued_last = &f->queued_next;
-}
-
 static void give_to_workers(struct engine *e)
 {
-    while (e->queued != NULL && e->shipped < SHIPPED_BYTES_MAX &&
+    while (e->queued.first != NULL && e->shipped < SHIPPED_BYTES_MAX &&
            e->working < e->settings.conf->daemon.workers * JOBS_PER_WORKER) {
-        struct flight *f = e->queued;
+        struct flight *f = e->queued.first;
 
-        e->queued = f->queued_next;
-        if (e->queued == NULL)
-            e->queued_last = &e->queued;
+        flight_queue_remove(&e->queued, f);
+        f->stage = FLIGHT_WORKING;
         e->working++;
+        f->job->batch.kept.wanted = e->rejects != NULL;
         f->job->batch.messages = spares_take(&e->spares);
         workers_submit(e->workers, f->job);
     }
@@ -98,27 +88,12 @@ static void on_rest(evutil_socket_t fd, short what, void *arg)
 #endif
 }
 
-static void flight_link(struct engine *e, struct flight *f)
-{
-    f->engine = e;
-    f->next = e->flights;
-    if (f->next != NULL)
-        f->next->prev = f;
-    e->flights = f;
-    e->jobs++;
-}
-
 static void flight_free(struct flight *f)
 {
     struct engine *e = f->engine;
 
-    if (f->prev != NULL)
-        f->prev->next = f->next;
-    else
-        e->flights = f->next;
-    if (f->next != NULL)
-        f->next->prev = f->prev;
-    e->jobs--;
+    flights_remove(f->answered ? &e->late : &e->open, f);
+    e->jobs -= !f->answered;
     count_shipped(f, 0);
     spares_keep(&e->spares, &f->shipment.messages);
     spares_keep(&e->spares, &f->job->batch.messages);
@@ -128,43 +103,129 @@ static void flight_free(struct flight *f)
         event_add(e->rest, &(struct timeval){.tv_sec = REST_SECONDS});
 }
 
+static void answer(struct flight *f, const struct batch *b)
+{
+    struct engine *e = f->engine;
+
+    if (!f->answered)
+        e->settings.on_done(e->settings.ctx, f->owner, b);
+}
+
+/* ---- repeats ---- */
+
+static void finish_repeat(struct flight *f, const struct batch *first)
+{
+    struct batch b = {.error = first->error, .duplicate = first->error.kind == ERROR_NONE};
+
+    if (b.duplicate) {
+        metrics.payloads_accepted++;
+        metrics.payloads_duplicate++;
+    } else {
+        metrics.payloads_refused++;
+    }
+    answer(f, &b);
+    flight_free(f);
+}
+
+/* What becomes of those that repeat a payload: the same as of it, unless it may be tried again. */
+static void settle_repeats(struct flight *f, const struct batch *b)
+{
+    struct engine *e = f->engine;
+    struct sighting *repeat;
+
+    if (error_code(b->error.kind) < 500) {
+        if (b->error.kind == ERROR_NONE)
+            duplicates_accept(e->duplicates, &f->sighting, flight_now());
+        while ((repeat = duplicates_next_repeat(&f->sighting)) != NULL)
+            finish_repeat(flight_of_sighting(repeat), b);
+        if (duplicates_count(e->duplicates) != 0 && !evtimer_pending(e->forget, NULL))
+            event_add(e->forget, &(struct timeval){.tv_sec = FORGET_SECONDS});
+    }
+    repeat = duplicates_drop(e->duplicates, &f->sighting);
+    if (repeat != NULL)
+        flight_queue_put(&e->queued, flight_of_sighting(repeat));
+}
+
+/* True if it is one, and is answered or waits for the first one's fate. */
+static bool is_repeat(struct flight *f, struct evbuffer *payload, struct slice key)
+{
+    struct engine *e = f->engine;
+
+    if (!duplicates_wanted(e->duplicates))
+        return false;
+    f->sighting.id =
+        key.len != 0 ? duplicates_of_key(e->duplicates, key) : duplicates_of_payload(e->duplicates, payload);
+    switch (duplicates_see(e->duplicates, &f->sighting, f->arrived)) {
+    case SEEN_NEVER:
+        return false;
+    case SEEN_OPEN:
+        f->stage = FLIGHT_REPEATS;
+        return true;
+    case SEEN_ACCEPTED:
+        finish_repeat(f, &(struct batch){0});
+        return true;
+    }
+    return false;
+}
+
+static void on_forget(evutil_socket_t fd, short what, void *arg)
+{
+    struct engine *e = arg;
+
+    (void)fd;
+    (void)what;
+    duplicates_forget(e->duplicates, flight_now());
+    if (duplicates_count(e->duplicates) != 0)
+        event_add(e->forget, &(struct timeval){.tv_sec = FORGET_SECONDS});
+}
+
+/* ---- the fate ---- */
+
 static void finish(struct flight *f, const struct batch *batch)
 {
     struct engine *e = f->engine;
 
-    e->settings.on_done(e->settings.ctx, f->owner, batch);
+    answer(f, batch);
+    settle_repeats(f, batch);
     flight_free(f);
     if (!e->stopping)
         give_to_workers(e);
 }
 
-static void log_refused(const struct flight *f, const struct batch *b)
+/* It has waited too long. What no worker has is dropped; what is on its way goes on without its sender. */
+static void give_up(struct flight *f)
 {
     static struct log_limit limit;
+    struct engine *e = f->engine;
+    struct batch b = {0};
+    unsigned long long seconds = (e->patience.timeout + 999) / 1000;
+    bool started = f->stage == FLIGHT_WORKING || f->stage == FLIGHT_SHIPPED;
 
-    log_limited(&limit, "%s: payload refused, %d %s: %s", f->source, error_code(b->error.kind),
-                error_text(b->error.kind), b->error.detail);
-}
-
-static void log_rejected(const struct flight *f, const struct batch *b)
-{
-    static struct log_limit limit;
-
-    for (unsigned i = 0; i < b->sample_count; i++) {
-        const struct reject_sample *sample = &b->samples[i];
-
-        log_limited(&limit, "%s: log group %s, line %llu rejected: %s", f->source,
-                    sample->log_group[0] != '\0' ? sample->log_group : "-", (unsigned long long)sample->line,
-                    sample->why.detail);
+    error_set(&b.error, ERROR_BUSY,
+              "its collectors have not taken the records within %llu s (busy_timeout); send it again later",
+              seconds);
+    log_limited(&limit, "%s: payload answered 503 after busy_timeout = %llu s%s", f->source, seconds,
+                started ? "; its records go on waiting for their collectors" : "");
+    metrics.payloads_refused++;
+    metrics.payloads_late++;
+    if (!started) {
+        if (f->stage == FLIGHT_QUEUED)
+            flight_queue_remove(&e->queued, f);
+        finish(f, &b);
+        return;
     }
-    if (b->rejected > b->sample_count)
-        log_limited(&limit, "%s: %llu lines rejected in all", f->source, (unsigned long long)b->rejected);
+    answer(f, &b);
+    flights_remove(&e->open, f);
+    f->answered = true;
+    count_bytes(f, 0);
+    e->jobs--;
+    flights_add(&e->late, f);
 }
 
 static void refuse(struct flight *f, const struct batch *b)
 {
-    metrics.payloads_refused++;
-    log_refused(f, b);
+    metrics.payloads_refused += !f->answered;
+    refusals_payload(f->engine->rejects, f->source, b, f->job->payload);
     finish(f, b);
 }
 
@@ -173,7 +234,7 @@ static void on_safe(struct shipment *s)
     struct flight *f = s->owner;
     struct batch *b = &f->job->batch;
 
-    metrics.payloads_accepted++;
+    metrics.payloads_accepted += !f->answered;
     metrics.flows_exported += b->exported;
     metrics.flows_skipped += b->skipped;
     metrics.flows_rejected += b->rejected;
@@ -196,10 +257,11 @@ static void on_finished(void *ctx, struct job *job)
         return;
     }
     if (b->rejected != 0)
-        log_rejected(f, b);
+        refusals_lines(f->engine->rejects, f->source, b);
+    f->stage = FLIGHT_SHIPPED;
     f->shipment = (struct shipment){.messages = b->messages, .done = on_safe, .owner = f};
     b->messages = (struct messages){0};
-    count_shipped(f, f->shipment.messages.bytes.cap);
+    count_shipped(f, f->shipment.messages.bytes.cap + sizeof(*f) + sizeof(*job));
     give_to_workers(f->engine);
     f->engine->delivery->ops->ship(f->engine->delivery, &f->shipment);
 }
@@ -239,13 +301,19 @@ struct engine *engine_new(struct event_base *base, const struct engine_settings 
         return NULL;
     }
     e->settings = *settings;
-    e->queued_last = &e->queued;
+    flight_queue_init(&e->queued);
     conf_ref(settings->conf);
     e->rest = evtimer_new(base, on_rest, e);
-    if (e->rest == NULL) {
+    e->forget = evtimer_new(base, on_forget, e);
+    e->duplicates = duplicates_new(settings->duplicate_window, DUPLICATES_MAX);
+    if (e->rest == NULL || patience_init(&e->patience, base, &e->open, give_up) != 0 || e->forget == NULL ||
+        e->duplicates == NULL) {
         error_set(ret_err, ERROR_NO_MEMORY, "no memory to start");
         goto fail;
     }
+    patience_set(&e->patience, settings->busy_timeout);
+    if (settings->rejects != NULL && engine_set_rejects(e, settings->rejects, ret_err) != 0)
+        goto fail;
     if (settings->print == PRINT_NONE) {
         e->registry =
             registry_new((uint32_t)daemon->enterprise_number, (uint32_t)daemon->message_size, ret_err);
@@ -266,7 +334,8 @@ fail:
     return NULL;
 }
 
-void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source)
+void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source,
+                   struct slice key)
 {
     size_t length = evbuffer_get_length(payload);
     struct flight *f = calloc(1, sizeof(*f));
@@ -283,12 +352,39 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
         free(f);
         return;
     }
-    flight_link(e, f);
+    f->engine = e;
     f->owner = owner;
+    f->arrived = flight_now();
     snprintf(f->source, sizeof(f->source), "%s", source);
+    flights_add(&e->open, f);
+    e->jobs++;
     count_bytes(f, length);
-    enqueue(e, f);
-    give_to_workers(e);
+    if (!is_repeat(f, payload, key)) {
+        flight_queue_put(&e->queued, f);
+        give_to_workers(e);
+    }
+    patience_watch(&e->patience);
+}
+
+void engine_set_duplicate_window(struct engine *e, uint64_t ms)
+{
+    duplicates_set_window(e->duplicates, ms);
+}
+
+void engine_set_busy_timeout(struct engine *e, uint64_t ms)
+{
+    patience_set(&e->patience, ms);
+}
+
+int engine_set_rejects(struct engine *e, const struct conf_rejects *rejects, struct error *ret_err)
+{
+    struct rejects_store *store = NULL;
+
+    if (rejects->directory != NULL && (store = rejects_store_open(rejects, ret_err)) == NULL)
+        return -1;
+    rejects_store_free(e->rejects);
+    e->rejects = store;
+    return 0;
 }
 
 uint64_t engine_jobs(const struct engine *e)
@@ -307,10 +403,10 @@ static void abandon_all(struct engine *e)
     struct batch none = {0};
 
     error_set(&none.error, ERROR_BUSY, "the daemon is stopping");
-    for (struct flight *f = e->flights, *next; f != NULL; f = next) {
-        next = f->next;
-        finish(f, &none);
-    }
+    while (e->open.first != NULL)
+        finish(e->open.first, &none);
+    while (e->late.first != NULL)
+        finish(e->late.first, &none);
 }
 
 void engine_free(struct engine *e)
@@ -323,8 +419,13 @@ void engine_free(struct engine *e)
         e->delivery->ops->free(e->delivery);
     abandon_all(e);
     spares_free(&e->spares);
+    duplicates_free(e->duplicates);
+    rejects_store_free(e->rejects);
     if (e->rest != NULL)
         event_free(e->rest);
+    patience_end(&e->patience);
+    if (e->forget != NULL)
+        event_free(e->forget);
     registry_free(e->registry);
     conf_unref(e->settings.conf);
     free(e);

@@ -1,7 +1,11 @@
 /* engine: payloads in, their fate out: the workers, the delivery, and what joins them.
  *
  * The listening daemon and --read both drive one. Belongs to the I/O thread. For each payload submitted,
- * on_done() is called once: refused (batch->error says why), or accepted and all its records safe.
+ * on_done() is called once: refused (batch->error says why), or accepted and all its records safe, now or, if
+ * it is a repeat (batch->duplicate), when it was accepted before.
+ *
+ * A payload that has waited for busy_timeout is answered ERROR_BUSY. If its messages wait already they are
+ * delivered all the same, and its repeats wait for that.
  */
 #ifndef RUN_ENGINE_H
 #define RUN_ENGINE_H
@@ -9,6 +13,7 @@
 #include "vpcflowd/conf.h"
 #include "vpcflowd/error.h"
 #include "vpcflowd/pipeline.h"
+#include "vpcflowd/slice.h"
 
 struct event_base;
 struct evbuffer;
@@ -20,6 +25,8 @@ struct engine_settings {
     struct conf *conf;
     enum print_mode print;
     uint64_t max_inflated;
+    uint64_t duplicate_window, busy_timeout; /* ms; 0: none */
+    const struct conf_rejects *rejects;      /* NULL, or without a directory: none are kept */
     void *ctx;
     void (*on_done)(void *ctx, void *owner, const struct batch *batch);
     /* Standard output was closed while printing: nothing can be delivered any more. */
@@ -28,9 +35,16 @@ struct engine_settings {
 
 struct engine *engine_new(struct event_base *base, const struct engine_settings *settings,
                           struct error *ret_err);
-/* Takes over `payload`. `source` names the sender in logs; it need not outlive the call. */
-void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source);
-/* Payloads whose fate is open, and the memory they hold, compressed or as messages. */
+/* Takes over `payload`. `source` names the sender in logs. Payloads of the same `key` are taken for the same
+ * one; without one (an empty slice), those of the same bytes. Neither need outlive the call. on_done() may be
+ * called before it returns. */
+void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source,
+                   struct slice key);
+/* Other settings from now on. The third one: 0, or -1 with ret_err and nothing has changed. */
+void engine_set_duplicate_window(struct engine *e, uint64_t ms);
+void engine_set_busy_timeout(struct engine *e, uint64_t ms);
+int engine_set_rejects(struct engine *e, const struct conf_rejects *rejects, struct error *ret_err);
+/* Payloads that wait for their answer, and the memory they hold, compressed or as messages. */
 uint64_t engine_jobs(const struct engine *e);
 uint64_t engine_bytes(const struct engine *e);
 /* Payloads whose fate is still open are answered as ERROR_BUSY. */

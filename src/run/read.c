@@ -65,7 +65,7 @@ static void submit_next(struct reader *r)
         struct evbuffer *bytes = read_file(path);
 
         if (bytes != NULL) {
-            engine_submit(r->engine, bytes, path, path);
+            engine_submit(r->engine, bytes, path, path, slice_of(NULL, 0));
             return;
         }
         r->refused++;

@@ -89,6 +89,7 @@ void job_free(struct job *job)
     free((struct format *)job->hint.format);
     conf_unref(job->conf);
     messages_free(&job->batch.messages);
+    buffer_free(&job->batch.kept.text);
     free(job);
 }
 
@@ -115,6 +116,8 @@ static void run_job(struct pipeline *pipeline, struct job *job)
         free(chains);
     if (segments != segment)
         free(segments);
+    if (job->batch.error.kind != ERROR_NONE && job->batch.kept.wanted)
+        return; /* what is refused may be kept */
     evbuffer_free(job->payload);
     job->payload = NULL;
 }

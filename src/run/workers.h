@@ -17,7 +17,7 @@ struct workers;
 
 struct job {
     struct job *next;
-    struct evbuffer *payload;  /* owned; freed by the worker when it is decoded */
+    struct evbuffer *payload;  /* owned; freed by the worker, unless it is refused and may be kept */
     struct conf *conf;         /* one reference */
     struct pipeline_hint hint; /* what came beside it: owned, as is what it points to */
     void *owner;               /* the submitter's: a ticket, a file */

@@ -1,0 +1,16 @@
+/* refusals: what the log and the rejects' directory are told of payloads and lines that were refused. */
+#ifndef RUN_REFUSALS_H
+#define RUN_REFUSALS_H
+
+#include "vpcflowd/pipeline.h"
+
+struct evbuffer;
+struct rejects_store;
+
+/* A payload that was refused, with its bytes where they are still there (or NULL). `store` may be NULL. */
+void refusals_payload(struct rejects_store *store, const char *source, const struct batch *b,
+                      struct evbuffer *payload);
+/* The rejected lines of an accepted one. Frees what was kept of them. */
+void refusals_lines(struct rejects_store *store, const char *source, struct batch *b);
+
+#endif
