@@ -261,7 +261,7 @@ static void on_finished(void *ctx, struct job *job)
     f->stage = FLIGHT_SHIPPED;
     f->shipment = (struct shipment){.messages = b->messages, .done = on_safe, .owner = f};
     b->messages = (struct messages){0};
-    count_shipped(f, f->shipment.messages.bytes.cap + sizeof(*f) + sizeof(*job));
+    count_shipped(f, spares_memory_of(&f->shipment.messages) + sizeof(*f) + sizeof(*job));
     give_to_workers(f->engine);
     f->engine->delivery->ops->ship(f->engine->delivery, &f->shipment);
 }

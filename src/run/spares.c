@@ -1,6 +1,6 @@
 #include "run/spares.h"
 
-static size_t memory_of(const struct messages *ms)
+size_t spares_memory_of(const struct messages *ms)
 {
     return ms->bytes.cap + ms->note_text.cap + ms->cap * sizeof(*ms->list) +
            ms->note_cap * sizeof(*ms->notes);
@@ -13,13 +13,13 @@ struct messages spares_take(struct spares *s)
     if (s->count == 0)
         return (struct messages){0};
     ms = s->list[--s->count];
-    s->bytes -= memory_of(&ms);
+    s->bytes -= spares_memory_of(&ms);
     return ms;
 }
 
 void spares_keep(struct spares *s, struct messages *ms)
 {
-    size_t memory = memory_of(ms);
+    size_t memory = spares_memory_of(ms);
 
     if (memory == 0 || s->count == SPARES_MAX || memory > SPARES_BYTES_MAX - s->bytes) {
         messages_free(ms);

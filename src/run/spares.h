@@ -19,5 +19,7 @@ struct messages spares_take(struct spares *s);
 /* Takes over the memory of messages, or frees it: *ms is empty afterwards. */
 void spares_keep(struct spares *s, struct messages *ms);
 void spares_free(struct spares *s);
+/* Bytes that messages hold, used or not. */
+size_t spares_memory_of(const struct messages *ms);
 
 #endif

@@ -38,14 +38,16 @@ def _section(name, keys):
     return f'[{name}]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items())
 
 
-def write_config(directory, collectors, vpcs, listener=None, daemon=None):
+def write_config(directory, collectors, vpcs, listener=None, daemon=None, **sections):
     """vpcflowd.conf and one vpc.d file for each VPC. Arguments are dicts of keys; returns the main file's path.
-    VPC files are numbered, so that they are read in the dict's order."""
+    VPC files are numbered, so that they are read in the dict's order. Repeats are exported unless duplicate_window is
+    given: most tests may send what they like as often as they like."""
     directory = pathlib.Path(directory)
     (directory / 'vpc.d').mkdir(parents=True, exist_ok=True)
-    main = _section('listener', {'address': '127.0.0.1:0', **(listener or {})})
+    main = _section('listener', {'address': '127.0.0.1:0', 'duplicate_window': '0s', **(listener or {})})
     if daemon:
         main += _section('daemon', daemon)
+    main += ''.join(_section(name, keys) for name, keys in sections.items() if keys)
     main += ''.join(_section(f'collector "{name}"', keys) for name, keys in collectors.items())
     path = directory / 'vpcflowd.conf'
     path.write_text(main)
@@ -111,6 +113,11 @@ class Daemon:
     @property
     def pid(self):
         return self.process.pid
+
+    def memory_kib(self, which='VmRSS'):
+        """VmRSS is what it has resident, VmHWM the most that it has had."""
+        status = pathlib.Path(f'/proc/{self.pid}/status').read_text(encoding='ascii')
+        return int(status.split(which + ':')[1].split()[0])
 
     def send_signal(self, number):
         self.process.send_signal(number)

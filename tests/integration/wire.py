@@ -28,6 +28,9 @@ def ok(exported, skipped=0, rejected=0):
     return f'OK exported={exported} skipped={skipped} rejected={rejected} duplicate=0'
 
 
+DUPLICATE = 'OK exported=0 skipped=0 rejected=0 duplicate=1'
+
+
 def error_code(line):
     """The code of an ERR line, or 0 for any other line."""
     match = ERR.match(line or '')
