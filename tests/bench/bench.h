@@ -16,6 +16,15 @@ enum bench_shape {
 };
 #define BENCH_FORMAT_MAX 2048
 
+/* Different payloads of one shape and size, taken in turns: a single one, over and over, would be learnt by
+ * heart by the branch predictor, which flatters decompressors most. Large ones are fewer, with as many
+ * different records. */
+#define BENCH_PAYLOADS 64
+static inline unsigned bench_payloads(unsigned records)
+{
+    return records <= 2000 ? BENCH_PAYLOADS : 8;
+}
+
 int bench_shape_of(const char *name); /* -1: there is none of that name */
 /* The shape's format, as a configuration has it. */
 void bench_format(enum bench_shape shape, char *ret, size_t size);
@@ -24,7 +33,7 @@ int bench_document(enum bench_shape shape, unsigned records, unsigned seed, stru
 int bench_gzip(const struct buffer *plain, struct buffer *ret);
 
 int bench_stages(enum bench_shape shape, unsigned records);
-int bench_load(const char *port, const char *file, unsigned times, unsigned connections);
+int bench_load(const char *port, const char *file, const char *lengths, unsigned times, unsigned connections);
 int bench_sink(const char *port);
 
 static inline double bench_now(clockid_t clock)

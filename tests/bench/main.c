@@ -4,20 +4,24 @@
 
 #include "bench.h"
 
-static int generate(enum bench_shape shape, unsigned records, const char *plain_path, const char *gzip_path)
+/* The payloads one behind another, and the length of each on a line of its own. */
+static int generate(enum bench_shape shape, unsigned records, const char *gzip_path, const char *lengths_path)
 {
     struct buffer plain = {0}, gzip = {0};
     char format[BENCH_FORMAT_MAX];
-    FILE *p = fopen(plain_path, "wb"), *g = fopen(gzip_path, "wb");
+    FILE *g = fopen(gzip_path, "wb"), *l = fopen(lengths_path, "w");
 
-    if (p == NULL || g == NULL || bench_document(shape, records, 1, &plain) != 0 ||
-        bench_gzip(&plain, &gzip) != 0)
+    if (g == NULL || l == NULL)
         return 1;
-    fwrite(plain.data, 1, plain.len, p);
-    fwrite(gzip.data, 1, gzip.len, g);
+    for (unsigned seed = 1; seed <= bench_payloads(records); seed++) {
+        if (bench_document(shape, records, seed, &plain) != 0 || bench_gzip(&plain, &gzip) != 0)
+            return 1;
+        fwrite(gzip.data, 1, gzip.len, g);
+        fprintf(l, "%zu\n", gzip.len);
+    }
     bench_format(shape, format, sizeof(format));
     puts(format);
-    return fclose(p) != 0 || fclose(g) != 0;
+    return fclose(g) != 0 || fclose(l) != 0;
 }
 
 int main(int argc, char **argv)
@@ -28,12 +32,12 @@ int main(int argc, char **argv)
         return bench_stages((enum bench_shape)shape, (unsigned)atoi(argv[3]));
     if (argc == 6 && strcmp(argv[1], "generate") == 0 && shape >= 0)
         return generate((enum bench_shape)shape, (unsigned)atoi(argv[3]), argv[4], argv[5]);
-    if (argc == 6 && strcmp(argv[1], "load") == 0)
-        return bench_load(argv[2], argv[3], (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
+    if (argc == 7 && strcmp(argv[1], "load") == 0)
+        return bench_load(argv[2], argv[3], argv[4], (unsigned)atoi(argv[5]), (unsigned)atoi(argv[6]));
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
-    fputs("vpcflowd-bench stages SHAPE RECORDS | generate SHAPE RECORDS PLAIN GZIP | "
-          "load PORT FILE TIMES CONNECTIONS | sink PORT\nSHAPE: v2, ipv6, v5, v11\n",
+    fputs("vpcflowd-bench stages SHAPE RECORDS | generate SHAPE RECORDS GZIP LENGTHS | "
+          "load PORT GZIP LENGTHS TIMES CONNECTIONS | sink PORT\nSHAPE: v2, ipv6, v5, v11\n",
           stderr);
     return 2;
 }
