@@ -225,7 +225,7 @@ static void give_up(struct flight *f)
 static void refuse(struct flight *f, const struct batch *b)
 {
     metrics.payloads_refused += !f->answered;
-    refusals_payload(f->engine->rejects, f->source, b, f->job->payload);
+    refusals_payload(f->engine->rejects, f->source, f->job);
     finish(f, b);
 }
 
@@ -257,7 +257,7 @@ static void on_finished(void *ctx, struct job *job)
         return;
     }
     if (b->rejected != 0)
-        refusals_lines(f->engine->rejects, f->source, b);
+        refusals_lines(f->engine->rejects, f->source, job);
     f->stage = FLIGHT_SHIPPED;
     f->shipment = (struct shipment){.messages = b->messages, .done = on_safe, .owner = f};
     b->messages = (struct messages){0};

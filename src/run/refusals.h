@@ -2,15 +2,13 @@
 #ifndef RUN_REFUSALS_H
 #define RUN_REFUSALS_H
 
-#include "vpcflowd/pipeline.h"
+#include "run/workers.h"
 
-struct evbuffer;
 struct rejects_store;
 
-/* A payload that was refused, with its bytes where they are still there (or NULL). `store` may be NULL. */
-void refusals_payload(struct rejects_store *store, const char *source, const struct batch *b,
-                      struct evbuffer *payload);
+/* A payload that was refused, its bytes included where they are still there. `store` may be NULL. */
+void refusals_payload(struct rejects_store *store, const char *source, const struct job *job);
 /* The rejected lines of an accepted one. Frees what was kept of them. */
-void refusals_lines(struct rejects_store *store, const char *source, struct batch *b);
+void refusals_lines(struct rejects_store *store, const char *source, struct job *job);
 
 #endif
