@@ -31,10 +31,17 @@ const struct field_info field_table[FIELD_COUNT] = {
 #undef FLOW_FIELD
 };
 
+/* A payload may consist of words that could be names: most of them are told by their length. */
 enum field_id field_by_name(struct slice name)
 {
+    static const uint8_t lengths[FIELD_COUNT] = {
+#define FLOW_FIELD(sym, name, ...) sizeof(name) - 1,
+#include "vpcflowd/flow_fields.def"
+#undef FLOW_FIELD
+    };
+
     for (unsigned i = 0; i < FIELD_COUNT; i++)
-        if (slice_is(name, field_table[i].name))
+        if (lengths[i] == name.len && memcmp(field_table[i].name, name.ptr, name.len) == 0)
             return (enum field_id)i;
     return FIELD_UNKNOWN;
 }

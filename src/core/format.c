@@ -132,7 +132,7 @@ bool format_is_header(struct slice line)
     struct slice word;
 
     while ((word = next_word(&line)).len > 0) {
-        if (!may_be_name(word))
+        if (!may_be_name(word) || count == FORMAT_FIELDS_MAX)
             return false;
         count++;
         known += field_by_name(word) != FIELD_UNKNOWN;

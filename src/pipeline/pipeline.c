@@ -13,6 +13,7 @@
 #include "vpcflowd/unwrap.h"
 
 #define TEXT_KEEP (8u << 20)               /* bytes of text buffer kept from payload to payload */
+#define NAME_MAX_BYTES 2048      /* of a document's owner, logGroup and logStream */
 #define EARLIEST_MS UINT64_C(946684800000) /* 2000-01-01: before there was a VPC */
 #define DAY_MS UINT64_C(86400000)
 
@@ -234,11 +235,24 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
 
 /* ---- documents, and payloads within payloads ---- */
 
+/* AWS's have at most 512 characters. They are compared and quoted so often that any length would cost too
+ * much. */
+static int check_name(const char *key, struct slice name, struct error *err)
+{
+    if (name.len <= NAME_MAX_BYTES)
+        return 0;
+    return error_set(err, ERROR_MALFORMED, "%s has %zu bytes: expected at most %d", key, name.len,
+                     NAME_MAX_BYTES);
+}
+
 static int on_document(void *ctx, const struct document *doc, struct error *err)
 {
     struct pipeline *p = ctx;
     struct document known = *doc;
 
+    if (check_name("owner", doc->owner, err) != 0 || check_name("logGroup", doc->log_group, err) != 0 ||
+        check_name("logStream", doc->log_stream, err) != 0)
+        return -1;
     p->any_document = true;
     p->control = doc->control;
     p->plain = doc->log_stream.len == 0; /* as text is, and what is kept of it (rejects.h) */
