@@ -397,16 +397,23 @@ uint64_t engine_bytes(const struct engine *e)
     return e->bytes;
 }
 
+/* What repeats them is told the same when its turn comes. */
+static void abandon(const struct flights *list, const struct batch *b)
+{
+    for (struct flight *f = list->first, *next; f != NULL; f = next) {
+        next = f->next;
+        finish(f, b);
+    }
+}
+
 /* Payloads that will not be delivered any more: their senders are told to try again. */
 static void abandon_all(struct engine *e)
 {
     struct batch none = {0};
 
     error_set(&none.error, ERROR_BUSY, "the daemon is stopping");
-    while (e->open.first != NULL)
-        finish(e->open.first, &none);
-    while (e->late.first != NULL)
-        finish(e->late.first, &none);
+    abandon(&e->open, &none);
+    abandon(&e->late, &none);
 }
 
 void engine_free(struct engine *e)
