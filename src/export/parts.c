@@ -17,6 +17,7 @@ int parts_reserve(struct parts *q, size_t more)
     size_t cap = q->cap == 0 ? PARTS_FIRST : q->cap;
     struct part *list;
 
+    more++;
     /* Moving pays only where much has gone: each part is moved once on average. */
     if (q->end + more > q->cap && q->first > 0 && q->first >= q->cap / 2) {
         memmove(q->list, q->list + q->first, (q->end - q->first) * sizeof(*q->list));
@@ -56,7 +57,7 @@ size_t parts_drop_own(struct parts *q)
     size_t kept = q->next, dropped;
 
     for (size_t i = q->next; i < q->end; i++) {
-        if (q->list[i].shipment == NULL)
+        if (q->list[i].kind == PART_OWN)
             own_free(q->list[i].own);
         else
             q->list[kept++] = q->list[i];
@@ -76,9 +77,16 @@ void parts_advance(struct parts *q, size_t skip, uint32_t message)
         q->next++;
 }
 
-bool parts_pop_sent(struct parts *q, struct part *ret_part)
+struct part *parts_unsafe(struct parts *q)
 {
-    if (q->first == q->next)
+    if (q->first == q->end || (q->first == q->next && q->list[q->first].begin == q->list[q->first].next))
+        return NULL;
+    return &q->list[q->first];
+}
+
+bool parts_pop_safe(struct parts *q, struct part *ret_part)
+{
+    if (q->first == q->next || q->list[q->first].begin < q->list[q->first].end)
         return false;
     *ret_part = q->list[q->first++];
     if (q->first == q->end)
@@ -88,8 +96,8 @@ bool parts_pop_sent(struct parts *q, struct part *ret_part)
 
 void parts_settle(struct parts *q)
 {
-    if (q->next < q->end)
-        q->list[q->next].begin = q->list[q->next].next;
+    for (size_t i = q->first; i < q->end && i <= q->next; i++)
+        q->list[i].begin = q->list[i].next;
 }
 
 void parts_rewind(struct parts *q)
@@ -102,7 +110,8 @@ void parts_rewind(struct parts *q)
 void parts_free(struct parts *q)
 {
     for (size_t i = q->first; i < q->end; i++)
-        own_free(q->list[i].own);
+        if (q->list[i].kind == PART_OWN)
+            own_free(q->list[i].own);
     free(q->list);
     *q = (struct parts){0};
 }

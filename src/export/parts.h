@@ -1,4 +1,4 @@
-/* parts: an exporter's queue. A part is what one shipment, or the exporter itself, has for it.
+/* parts: an exporter's queue. A part is what one shipment, the exporter itself, or its replay ring has for it.
  *
  *     list:  [ ... gone ... | sent, not yet safe | to be sent | free ... ]
  *                           first                next         end        cap
@@ -9,15 +9,34 @@
 #ifndef EXPORT_PARTS_H
 #define EXPORT_PARTS_H
 
+#include "export/replay.h"
 #include "vpcflowd/delivery.h"
 
+enum part_kind {
+    PART_SHIPMENT, /* messages of a shipment, where they are for this exporter */
+    PART_OWN,      /* templates and options records: freed with the part, dropped when they will be made anew */
+    PART_REPLAY    /* what the collector may not have stored: the replay ring, pinned for as long */
+};
+
 struct part {
-    struct shipment *shipment; /* NULL: `own` are the exporter's own messages, freed with the part */
-    struct messages *own;
+    enum part_kind kind;
+    uint8_t profile; /* of a shipment's messages: those of this profile and VPC are the exporter's */
+    uint32_t vpc;
+    union {
+        struct shipment *shipment;
+        struct messages *own;
+        struct replay *replay;
+    };
     uint32_t begin; /* its messages are [begin, end) of the list, where they are this exporter's; before
                        begin: safe */
     uint32_t next;  /* before next: sent */
     uint32_t end;   /* one past the last that is this exporter's */
+};
+
+/* One message of a part: an IPFIX message whose header is to be stamped elsewhere. */
+struct outgoing {
+    const char *bytes;
+    uint32_t length, records;
 };
 
 struct parts {
@@ -28,12 +47,28 @@ struct parts {
 /* Frees an exporter's own messages; NULL is none. */
 void own_free(struct messages *own);
 
-static inline const struct messages *part_messages(const struct part *p)
+/* Message i of the part's list. False: it is not this exporter's. */
+static inline bool part_message(const struct part *p, uint32_t i, struct outgoing *ret)
 {
-    return p->shipment != NULL ? &p->shipment->messages : p->own;
+    const struct replay_entry *entry;
+    const struct messages *ms;
+    const struct message *m;
+
+    if (p->kind == PART_REPLAY) {
+        entry = replay_entry(p->replay, i);
+        *ret = (struct outgoing){p->replay->bytes + entry->offset, entry->length, entry->records};
+        return true;
+    }
+    ms = p->kind == PART_SHIPMENT ? &p->shipment->messages : p->own;
+    m = &ms->list[i];
+    if (p->kind == PART_SHIPMENT && (m->vpc != p->vpc || m->profile != p->profile))
+        return false;
+    *ret = (struct outgoing){ms->bytes.data + m->offset, m->length, m->records};
+    return true;
 }
 
-/* Room for `more` parts, so that that many pushes cannot fail. 0, or -1: no memory. */
+/* Room for `more` parts, so that that many pushes cannot fail; and for one more besides, which is the
+ * replay's. 0, or -1: no memory. */
 int parts_reserve(struct parts *q, size_t more);
 void parts_push(struct parts *q, struct part part);
 /* Ahead of everything that is to be sent. */
@@ -42,9 +77,11 @@ void parts_push_front(struct parts *q, struct part part);
 size_t parts_drop_own(struct parts *q);
 /* All up to here was sent: the part at `next` + `skip` up to its message `message`. */
 void parts_advance(struct parts *q, size_t skip, uint32_t message);
-/* Takes the first part off, if all of it was sent. */
-bool parts_pop_sent(struct parts *q, struct part *ret_part);
-/* What was sent of the part at `next` is safe. */
+/* The oldest part of which something was sent that is not safe; NULL: there is none. */
+struct part *parts_unsafe(struct parts *q);
+/* Takes the first part off, if all of it is safe. */
+bool parts_pop_safe(struct parts *q, struct part *ret_part);
+/* All that was sent is safe. */
 void parts_settle(struct parts *q);
 /* What is not safe counts as not sent. */
 void parts_rewind(struct parts *q);

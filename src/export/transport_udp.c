@@ -12,41 +12,17 @@
 #include <unistd.h>
 
 #include "export/segments.h"
+#include "export/source.h"
 
 #define SEND_BUFFER (1 << 20)
 #define COMPLAINTS_MAX 64 /* read at one time */
 
 struct udp {
     struct transport transport;
-    struct sockaddr_storage peer;
-    socklen_t peer_len;
+    struct source source;
     bool connected;
     bool offload; /* segments.h; once refused, never again */
 };
-
-static const char *hint(int error)
-{
-    switch (error) {
-    case ECONNREFUSED:
-        return "; nothing listens there (is the collector running?)";
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case ENETDOWN:
-        return "; is there a route, and is the network up?";
-    case EPERM:
-        return "; a firewall rule of this host forbids it";
-    case EADDRNOTAVAIL:
-    case EINVAL:
-        return "; does this host still have the exporter_ip?";
-    default:
-        return "";
-    }
-}
-
-static int fail(struct error *ret_err, int error)
-{
-    return error_set(ret_err, ERROR_INTERNAL, "%s%s", strerror(error), hint(error));
-}
 
 /* What routers and the collector's host said of messages sent earlier: the last complaint's errno, 0 for
  * none. With IP_RECVERR they queue up; without it, sendmmsg() swallows the error when some messages of a
@@ -81,7 +57,7 @@ static int read_complaints(int fd)
 
 static int udp_connect(struct udp *u)
 {
-    if (!u->connected && connect(u->transport.fd, (struct sockaddr *)&u->peer, u->peer_len) < 0)
+    if (!u->connected && source_connect(&u->source, u->transport.fd) < 0)
         return -1;
     u->connected = true;
     return 0;
@@ -114,7 +90,7 @@ static enum transport_result stop(int error, struct error *ret_err)
         return TRANSPORT_WAIT_WRITABLE;
     if (error == ENOBUFS || error == ENOMEM)
         return TRANSPORT_WAIT_TICK;
-    fail(ret_err, error);
+    source_fail(ret_err, error);
     return error == EMSGSIZE ? TRANSPORT_TOO_LARGE : TRANSPORT_FAILED;
 }
 
@@ -128,7 +104,7 @@ static enum transport_result udp_send(struct transport *t, struct volley *v, uns
 
     *ret_sent = 0;
     if (udp_connect(u) < 0) {
-        fail(ret_err, errno);
+        source_fail(ret_err, errno);
         return TRANSPORT_FAILED;
     }
     while (*ret_sent < v->count) {
@@ -166,11 +142,15 @@ static int udp_check(struct transport *t, struct error *ret_err)
     int complaint = read_complaints(t->fd);
     int pending = 0;
     socklen_t len = sizeof(pending);
+    char byte;
 
     /* Clears what the next send would report again. */
     if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &pending, &len) == 0 && complaint == 0 && pending != EMSGSIZE)
         complaint = pending;
-    return complaint == 0 ? 0 : fail(ret_err, complaint);
+    /* A collector has nothing to say to an exporter: what it says all the same must not keep us awake. */
+    for (int i = 0; i < COMPLAINTS_MAX && recv(t->fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) >= 0; i++)
+        ;
+    return complaint == 0 ? 0 : source_fail(ret_err, complaint);
 }
 
 static void udp_free(struct transport *t)
@@ -188,88 +168,30 @@ static const struct transport_ops udp_ops = {
     .free = udp_free,
 };
 
-static void set_flag(int fd, int level, int option, int value)
+static void set_options(int fd, int family)
 {
-    /* None of these is needed to work: a kernel that lacks one serves all the same. */
-    (void)setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-static void set_options(int fd, int family, bool freebind)
-{
-    set_flag(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+    source_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
     if (family == AF_INET6) {
-        set_flag(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-        if (freebind)
-            set_flag(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+        source_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
         return;
     }
-    set_flag(fd, IPPROTO_IP, IP_RECVERR, 1);
+    source_option(fd, IPPROTO_IP, IP_RECVERR, 1);
     /* Rather fragments than a lost message wherever a path is narrower than message_size. */
-    set_flag(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-    if (freebind)
-        set_flag(fd, IPPROTO_IP, IP_FREEBIND, 1);
-}
-
-static int udp_bind(int fd, const struct conf_vpc *vpc, struct error *ret_err)
-{
-    struct sockaddr_storage source = vpc->exporter_ip.addr;
-    bool six = source.ss_family == AF_INET6;
-
-    if (source.ss_family == AF_UNSPEC)
-        return 0;
-    if (six)
-        ((struct sockaddr_in6 *)&source)->sin6_port = 0;
-    else
-        ((struct sockaddr_in *)&source)->sin_port = 0;
-    if (bind(fd, (struct sockaddr *)&source, vpc->exporter_ip.len) == 0)
-        return 0;
-    if (errno == EADDRNOTAVAIL)
-        return error_set(
-            ret_err, ERROR_INTERNAL,
-            "[vpc \"%s\"] exporter_ip = %s: this host has no such address; add it to an interface "
-            "(ip address add %s/%d dev lo) or set freebind = yes",
-            vpc->name, vpc->exporter_ip.text, vpc->exporter_ip.text, six ? 128 : 32);
-    return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] exporter_ip = %s: cannot bind to it: %s",
-                     vpc->name, vpc->exporter_ip.text, strerror(errno));
-}
-
-static const char *family_name(int family)
-{
-    return family == AF_INET6 ? "IPv6" : "IPv4";
-}
-
-static int check_families(const struct conf_vpc *vpc, const struct conf_collector *collector,
-                          struct error *ret_err)
-{
-    int source = vpc->exporter_ip.addr.ss_family, peer = collector->address.addr.ss_family;
-
-    if (source == AF_UNSPEC || source == peer)
-        return 0;
-    return error_set(
-        ret_err, ERROR_INTERNAL,
-        "[vpc \"%s\"] exporter_ip = %s is %s, but collector \"%s\" is at %s, which is %s; give them "
-        "addresses of one family",
-        vpc->name, vpc->exporter_ip.text, family_name(source), collector->name, collector->address.text,
-        family_name(peer));
+    source_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
 }
 
 static int open_socket(struct udp *u, const struct conf_vpc *vpc, const struct conf_collector *collector,
                        struct error *ret_err)
 {
-    int family = collector->address.addr.ss_family;
+    struct error why = {0};
 
-    if (check_families(vpc, collector, ret_err) < 0)
+    if (source_init(&u->source, vpc, collector, ret_err) < 0)
         return -1;
-    u->transport.fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    u->transport.fd = source_socket(&u->source, SOCK_DGRAM, false, &why);
     if (u->transport.fd < 0)
-        return error_set(ret_err, ERROR_INTERNAL, "[vpc \"%s\"] no %s socket for collector \"%s\": %s",
-                         vpc->name, family_name(family), collector->name, strerror(errno));
-    set_options(u->transport.fd, family, vpc->freebind);
+        return error_set(ret_err, why.kind, "[vpc \"%s\"] %s", vpc->name, why.detail);
+    set_options(u->transport.fd, u->source.peer.addr.ss_family);
     u->offload = segments_offered(u->transport.fd);
-    if (udp_bind(u->transport.fd, vpc, ret_err) < 0)
-        return -1;
-    u->peer = collector->address.addr;
-    u->peer_len = collector->address.len;
     /* A network that is not up yet is no reason not to start: the exporter holds until it is. */
     if (udp_connect(u) < 0 && errno != ENETUNREACH && errno != EHOSTUNREACH && errno != ENETDOWN)
         return error_set(
