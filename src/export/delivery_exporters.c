@@ -7,6 +7,7 @@
 #include "export/exporter.h"
 #include "export/idle.h"
 #include "vpcflowd/metrics.h"
+#include "vpcflowd/tls.h"
 
 #define BACKLOG_RETRY_US 100000
 
@@ -325,9 +326,11 @@ static void set_free(struct delivery *d)
         return;
     for (size_t i = 0; i < set->count; i++)
         exporter_close(&set->exporters[i]);
-    for (size_t i = 0; set->collectors != NULL && i < set->conf->collector_count; i++)
+    for (size_t i = 0; set->collectors != NULL && i < set->conf->collector_count; i++) {
         if (set->collectors[i].file != NULL)
             set->collectors[i].file->ops->free(set->collectors[i].file);
+        tls_context_free(set->collectors[i].tls);
+    }
     for (size_t i = 0; set->vpcs != NULL && i < set->conf->vpc_count; i++)
         interfaces_clear(&set->vpcs[i].interfaces);
     options_free(set->host.options);
@@ -368,6 +371,15 @@ static int check_same_file(const struct exporter_set *set, size_t index, struct 
     return 0;
 }
 
+static int open_tls(struct exporter_collector *c, struct error *ret_err)
+{
+    struct error why = {0};
+
+    c->tls = tls_client(c->conf->tls_ca, c->conf->tls_certificate, c->conf->tls_key, &why);
+    return c->tls != NULL ? 0
+                          : error_set(ret_err, why.kind, "[collector \"%s\"] %s", c->conf->name, why.detail);
+}
+
 static int open_collectors(struct exporter_set *set, struct error *ret_err)
 {
     for (size_t i = 0; i < set->conf->collector_count; i++) {
@@ -375,6 +387,8 @@ static int open_collectors(struct exporter_set *set, struct error *ret_err)
         uint64_t cut = 0;
 
         c->conf = &set->conf->collectors[i];
+        if (c->conf->transport == TRANSPORT_TLS && open_tls(c, ret_err) < 0)
+            return -1;
         if (c->conf->transport != TRANSPORT_FILE)
             continue;
         c->file = transport_file_open(c->conf, &cut, ret_err);

@@ -8,6 +8,16 @@ bool exporter_is_file(const struct exporter *e)
     return e->collector->file != NULL;
 }
 
+bool exporter_is_stream(const struct exporter *e)
+{
+    return e->transport->ops->connect != NULL;
+}
+
+bool exporter_is_udp(const struct exporter *e)
+{
+    return !exporter_is_file(e) && !exporter_is_stream(e);
+}
+
 const char *exporter_collector_address(const struct exporter *e)
 {
     return exporter_is_file(e) ? e->collector->conf->address_text : e->collector->conf->address.text;
@@ -47,24 +57,36 @@ void exporter_make_wait(struct exporter *e, struct exporter_list *list)
 
 /* ---- queue ---- */
 
+/* A UDP collector's replay keeps nobody from stopping: what it repeats has left once. */
+static bool counts(const struct exporter *e, const struct part *part)
+{
+    return part->kind != PART_REPLAY || !exporter_is_udp(e);
+}
+
 void exporter_push(struct exporter *e, struct part part)
 {
     parts_push(&e->parts, part);
-    e->host->queued++;
+    e->host->queued += counts(e, &part);
     exporter_make_ready(e);
 }
 
 void exporter_push_front(struct exporter *e, struct part part)
 {
     parts_push_front(&e->parts, part);
-    e->host->queued++;
+    e->host->queued += counts(e, &part);
     exporter_make_ready(e);
 }
 
 void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin, uint32_t end)
 {
     s->pending++;
-    exporter_push(e, (struct part){.shipment = s, .begin = begin, .next = begin, .end = end});
+    exporter_push(e, (struct part){.kind = PART_SHIPMENT,
+                                   .shipment = s,
+                                   .vpc = e->vpc_index,
+                                   .profile = (uint8_t)e->collector->conf->fields,
+                                   .begin = begin,
+                                   .next = begin,
+                                   .end = end});
 }
 
 void exporter_drop_own(struct exporter *e)
@@ -73,20 +95,30 @@ void exporter_drop_own(struct exporter *e)
     e->intro = NULL;
 }
 
+static void release_part(struct exporter *e, const struct part *part)
+{
+    e->host->queued -= counts(e, part);
+    switch (part->kind) {
+    case PART_SHIPMENT:
+        shipment_put(part->shipment);
+        break;
+    case PART_OWN:
+        if (part->own == e->intro)
+            e->intro = NULL;
+        own_free(part->own);
+        break;
+    case PART_REPLAY:
+        part->replay->pinned = false;
+        break;
+    }
+}
+
 void exporter_release(struct exporter *e)
 {
     struct part part;
 
-    while (parts_pop_sent(&e->parts, &part)) {
-        e->host->queued--;
-        if (part.shipment != NULL) {
-            shipment_put(part.shipment);
-            continue;
-        }
-        if (part.own == e->intro)
-            e->intro = NULL;
-        own_free(part.own);
-    }
+    while (parts_pop_safe(&e->parts, &part))
+        release_part(e, &part);
 }
 
 void shipment_put(struct shipment *s)
@@ -99,16 +131,40 @@ void shipment_put(struct shipment *s)
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
+    struct exporter *e = arg;
+
     (void)fd;
     (void)what;
-    exporter_make_ready(arg);
+    if (e->state == EXPORTER_CONNECTING)
+        exporter_connect(e);
+    else
+        exporter_make_ready(e);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct exporter *e = arg;
+
+    (void)fd;
+    (void)what;
+    if (exporter_is_stream(e))
+        exporter_hear(e);
+    else
+        exporter_listen(e);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    exporter_try_again(arg);
+    exporter_time_is_up(arg);
+}
+
+static void on_forget(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    exporter_forget_replay(arg);
 }
 
 static void set_refresh(struct exporter *e)
@@ -127,36 +183,92 @@ static void on_refresh(evutil_socket_t fd, short what, void *arg)
     (void)what;
     /* One that is still leaving, paced, is as good; one that holds begins with it. */
     if (e->state == EXPORTER_RUNNING && e->intro == NULL)
-        exporter_introduce(e);
+        exporter_tell_again(e);
     set_refresh(e);
+}
+
+void exporter_watch(struct exporter *e)
+{
+    struct event_base *base = e->host->base;
+    int fd = e->transport->fd;
+
+    (void)event_assign(e->writable, base, fd, EV_WRITE, on_writable, e);
+    (void)event_assign(e->readable, base, fd, EV_READ | EV_PERSIST, on_readable, e);
 }
 
 /* ---- life ---- */
 
-int exporter_open(struct exporter *e, struct error *ret_err)
+#define UDP_REPLAY_MAX (256u << 10)
+#define UDP_REPLAY_MS 1000
+
+static void set_replay(struct exporter *e)
+{
+    uint64_t window = e->collector->conf->replay_window;
+
+    if (exporter_is_udp(e))
+        e->replay = (struct replay){.window = window < UDP_REPLAY_MAX ? window : UDP_REPLAY_MAX,
+                                    .age = UDP_REPLAY_MS};
+    else if (exporter_is_stream(e))
+        e->replay.window = window;
+}
+
+static int open_transport(struct exporter *e, struct error *ret_err)
+{
+    const struct conf_collector *collector = e->collector->conf;
+
+    switch (collector->transport) {
+    case TRANSPORT_FILE:
+        e->transport = e->collector->file;
+        break;
+    case TRANSPORT_UDP:
+        e->transport = transport_udp_open(e->vpc, collector, ret_err);
+        break;
+    case TRANSPORT_TCP:
+    case TRANSPORT_TLS:
+        e->transport = transport_stream_open(e->vpc, collector, e->collector->tls, ret_err);
+        break;
+    }
+    return e->transport == NULL ? -1 : 0;
+}
+
+/* Not with event_new(): a stream has no descriptor yet. */
+static bool make_events(struct exporter *e)
 {
     struct event_base *base = e->host->base;
 
-    e->transport = e->collector->file;
-    if (e->transport == NULL) {
-        e->transport = transport_udp_open(e->vpc, e->collector->conf, ret_err);
-        if (e->transport == NULL)
-            return -1;
-        e->refresh = evtimer_new(base, on_refresh, e);
-        e->writable = event_new(base, e->transport->fd, EV_WRITE, on_writable, e);
-        if (e->refresh == NULL || e->writable == NULL)
-            return error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter",
-                             e->vpc->name);
-    }
     e->retry = evtimer_new(base, on_retry, e);
-    if (e->retry == NULL)
+    if (exporter_is_file(e))
+        return e->retry != NULL;
+    e->refresh = evtimer_new(base, on_refresh, e);
+    e->forget = evtimer_new(base, on_forget, e);
+    e->writable = event_new(base, -1, 0, on_writable, e);
+    e->readable = event_new(base, -1, 0, on_readable, e);
+    return e->retry != NULL && e->refresh != NULL && e->forget != NULL && e->writable != NULL &&
+           e->readable != NULL;
+}
+
+int exporter_open(struct exporter *e, struct error *ret_err)
+{
+    if (open_transport(e, ret_err) < 0)
+        return -1;
+    set_replay(e);
+    if (!make_events(e) || parts_reserve(&e->parts, 0) < 0)
         return error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter", e->vpc->name);
+    if (exporter_is_udp(e)) {
+        exporter_watch(e);
+        event_add(e->readable, NULL);
+    }
     return 0;
 }
 
 void exporter_start(struct exporter *e, const struct timeval *delay)
 {
-    exporter_introduce(e);
+    if (exporter_is_stream(e)) {
+        e->needs_intro = true;
+        exporter_connect(e);
+    } else {
+        exporter_introduce(e);
+    }
     if (e->refresh != NULL)
         event_add(e->refresh, delay);
 }
@@ -171,8 +283,11 @@ void exporter_close(struct exporter *e)
 {
     free_event(e->retry);
     free_event(e->refresh);
+    free_event(e->forget);
     free_event(e->writable);
+    free_event(e->readable);
     parts_free(&e->parts);
+    replay_clear(&e->replay);
     if (e->transport != NULL && !exporter_is_file(e))
         e->transport->ops->free(e->transport);
 }

@@ -1,16 +1,29 @@
 /* exporter: one [vpc] towards one collector: its identity (domain, sequence number, template clock) and its
  * queue.
  *
- *     RUNNING ──failed──▶ HOLDING ──retry──▶ PROBING ──it works──▶ RUNNING
- *                            ▲─────failed──────┘
+ *     a file, UDP                                          a stream (TCP, TLS)
+ *
+ *     RUNNING ──failed──▶ HOLDING ──retry──▶ PROBING       HOLDING ──retry──▶ CONNECTING
+ *        ▲                   ▲─────failed──────┤              ▲─────failed───────┤
+ *        └─────────────it works────────────────┘              └──ended── RUNNING ◀┘
+ *
+ * A file and UDP begin RUNNING, a stream CONNECTING. HOLDING keeps everything and waits. The log is
+ * told once that a collector cannot be sent to, and once that it can again.
+ *
+ *     UDP     PROBING sends templates and options records, and waits for complaints before any data follows.
+ *             What left in the last second is sent again then: the collector may not have got it.
+ *     stream  A connection is a transport session (RFC 7011 10.2): sequence numbers begin at 0, templates and
+ *             options records go first. What was not acknowledged is sent again by the next connection, and
+ *             ahead of it what was acknowledged last (replay.h), as the collector may not have stored it.
+ *     file    PROBING writes again what could not be synced.
  *
  * Sending happens from the host's lists only (see struct exporter_host), never from within ship(), so that
- * what arrives in one pass of the loop leaves in few system calls. Towards a UDP collector that was away,
- * PROBING sends templates and options records and waits for complaints before any data follows. Belongs to
- * the I/O thread. Private to export/.
+ * what arrives in one pass of the loop leaves in few system calls. Belongs to the I/O thread. Private to
+ * export/.
  *
- * exporter.c: life, queue, lists; exporter_options.c: templates and options records; exporter_send.c:
- * sending; exporter_hold.c: HOLDING and PROBING.
+ * exporter.c: life, queue, lists; exporter_options.c: templates and options records; exporter_send.c: what is
+ * sent next, and sending; exporter_ack.c: what is safe; exporter_hold.c: HOLDING and PROBING;
+ * exporter_connect.c: a stream's connection.
  */
 #ifndef EXPORT_EXPORTER_H
 #define EXPORT_EXPORTER_H
@@ -19,6 +32,7 @@
 
 #include "export/interfaces.h"
 #include "export/parts.h"
+#include "export/replay.h"
 #include "export/tick.h"
 #include "export/transport.h"
 #include "vpcflowd/delivery.h"
@@ -41,8 +55,8 @@ struct exporter_host {
     struct tick tick;             /* runs `starved`, then `waiting` */
     struct exporter_list ready;   /* something to send */
     struct exporter_list starved; /* something to send in a later millisecond: others had used up this one */
-    struct exporter_list waiting; /* the same, having had their turn */
-    size_t queued;                /* parts of all exporters, sent but not safe ones included */
+    struct exporter_list waiting; /* the same, having had their turn; or something not acknowledged yet */
+    size_t queued; /* parts of all exporters, sent but not safe ones included; UDP's replays not */
     struct volley volley;
 };
 
@@ -50,17 +64,18 @@ struct exporter_host {
 struct exporter_collector {
     const struct conf_collector *conf;
     struct transport *file;    /* TRANSPORT_FILE: the one that all write to; else NULL */
+    struct tls_context *tls;   /* TRANSPORT_TLS */
     struct exporter *unsynced; /* exporters with something that is written, not safe */
-    unsigned holding;          /* exporters that are not RUNNING */
+    unsigned away;             /* exporters that cannot send, and have said so */
     uint64_t window;           /* pacing: the millisecond that `allowance` is for */
     unsigned allowance;        /* messages that may still leave in it, of all the exporters */
-    struct log_limit failed_limit, lost_limit;
+    struct log_limit failed_limit, lost_limit, again_limit;
 };
 
-enum exporter_state { EXPORTER_RUNNING, EXPORTER_HOLDING, EXPORTER_PROBING };
+enum exporter_state { EXPORTER_RUNNING, EXPORTER_HOLDING, EXPORTER_PROBING, EXPORTER_CONNECTING };
 
 struct exporter_tally {
-    uint32_t sequence; /* data records sent so far, modulo 2^32 (RFC 7011 3.1) */
+    uint32_t sequence; /* data records sent so far in this transport session, modulo 2^32 (RFC 7011 3.1) */
     struct exporter_statistics sent;
 };
 
@@ -77,15 +92,28 @@ struct exporter {
     struct messages *intro; /* in the queue: no second one is made before it has left */
     bool needs_intro;       /* before anything else is sent */
 
+    struct replay replay;
+    struct event *forget;   /* gives an idle replay's memory back */
+    bool forgetting;        /* it is pending */
+    uint64_t forget_before; /* replay.end when it began */
+
     enum exporter_state state;
-    unsigned backoff;       /* seconds, 0 while all is well */
-    struct event *retry;    /* HOLDING: try again; PROBING: no complaint has come */
+    bool away;              /* counted in the collector's, and said */
+    unsigned backoff;       /* ms, 0 while all is well */
+    struct event *retry;    /* HOLDING: try again; PROBING: no complaint has come; CONNECTING: no answer;
+                               RUNNING, a stream: look for acknowledgments */
     struct event *refresh;  /* NULL for a file */
     struct event *writable; /* the same */
+    struct event *readable; /* the same */
     struct exporter *link;  /* in one of the host's lists */
     bool linked;
     struct exporter *unsynced_link;
     bool unsynced;
+
+    /* Of a stream's connection: */
+    uint64_t connected_at; /* ms */
+    uint64_t sent, acked;  /* messages */
+    uint64_t moved_at;     /* ms: when something was last sent or acknowledged */
 
     /* While a shipment is queued: its messages for this exporter are in [part_begin, part_end). */
     uint64_t shipment;
@@ -102,7 +130,7 @@ void volley_init(struct volley *v);
  * cases. */
 int exporter_open(struct exporter *e, struct error *ret_err);
 void exporter_close(struct exporter *e);
-/* Queues the first templates and options records; `delay` until the next ones. */
+/* Queues the first templates and options records, or begins to connect; `delay` until the next ones. */
 void exporter_start(struct exporter *e, const struct timeval *delay);
 
 /* These three never fail after parts_reserve(&e->parts, EXPORTER_PARTS_PER_SHIPMENT): without memory for
@@ -111,7 +139,8 @@ void exporter_queue_templates(struct exporter *e, uint32_t count);
 void exporter_queue_interfaces(struct exporter *e, const struct interface_note *notes, uint32_t count);
 void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin, uint32_t end);
 
-/* Sends what may be sent now; what remains puts the exporter on a list or behind an event. */
+/* Sends what may be sent now, and looks for acknowledgments; what remains puts the exporter on a list or
+ * behind an event. */
 void exporter_flush(struct exporter *e);
 /* For a file: all that was written is safe; or none of it, since the last time. */
 void exporter_safe(struct exporter *e);
@@ -124,6 +153,8 @@ void shipment_put(struct shipment *s);
 
 /* exporter.c */
 bool exporter_is_file(const struct exporter *e);
+bool exporter_is_stream(const struct exporter *e);
+bool exporter_is_udp(const struct exporter *e);
 const char *exporter_collector_address(const struct exporter *e);
 /* Sends in the loop's next pass. */
 void exporter_make_ready(struct exporter *e);
@@ -136,17 +167,44 @@ void exporter_push_front(struct exporter *e, struct part part);
 void exporter_drop_own(struct exporter *e);
 /* Gives back what is safe: the shipments' parts count down, own messages are freed. */
 void exporter_release(struct exporter *e);
+/* A new connection has a new descriptor. */
+void exporter_watch(struct exporter *e);
 
 /* exporter_options.c: queues the intro, ahead of all that waits, and in place of all own messages that wait:
  * it says what they say. */
 void exporter_introduce(struct exporter *e);
+/* Queues what is told at every refresh of template_refresh. */
+void exporter_tell_again(struct exporter *e);
 
-/* exporter_hold.c: the next message cannot be sent: wait, and try again. */
+/* exporter_ack.c */
+/* The oldest `count` messages that were sent are safe. */
+void exporter_settle(struct exporter *e, uint64_t count);
+/* All that was sent is, and none of it is worth a replay. */
+void exporter_settle_all(struct exporter *e);
+/* A stream: settles what the collector's kernel has acknowledged since, and sees to it that somebody looks
+ * again. */
+void exporter_look_for_acks(struct exporter *e);
+/* Queues what was sent last and may be lost, ahead of everything: no own messages are queued. */
+void exporter_replay(struct exporter *e);
+void exporter_forget_replay(struct exporter *e); /* of e->forget */
+
+/* exporter_hold.c */
+/* The next message cannot be sent: wait, and try again. A stream's connection is given up. */
 void exporter_hold(struct exporter *e, const struct error *why);
-/* The wait is over: HOLDING sends again, PROBING has heard no complaint. */
-void exporter_try_again(struct exporter *e);
+/* The same, and what was sent last may be lost. */
+void exporter_lost(struct exporter *e, const struct error *why);
+/* e->retry: the state's time is up. */
+void exporter_time_is_up(struct exporter *e);
 void exporter_works_again(struct exporter *e);
+/* UDP: has anybody complained? */
+void exporter_listen(struct exporter *e);
 /* Once all own messages are sent, PROBING hears whether anybody complains. */
 void exporter_await_complaints(struct exporter *e);
+
+/* exporter_connect.c: a stream's connection is begun, or goes on; the collector has said something, or ended
+ * it; it is given up: what was not acknowledged waits to be sent again. */
+void exporter_connect(struct exporter *e);
+void exporter_hear(struct exporter *e);
+void exporter_disconnect(struct exporter *e);
 
 #endif

@@ -12,8 +12,7 @@ static int make_intro(struct exporter *e, struct messages *out, struct error *re
     const struct messages *known = &e->interfaces->known;
 
     /* Types first: libfixbuf's readers name a template's private elements as they meet the template. */
-    if ((exporter_is_file(e) ? options_types_variable(o, out, ret_err) : options_types(o, out, ret_err)) <
-            0 ||
+    if ((exporter_is_udp(e) ? options_types(o, out, ret_err) : options_types_variable(o, out, ret_err)) < 0 ||
         options_vpc(o, e->vpc, out, ret_err) < 0 ||
         options_templates(o, profile, 0, e->templates, out, ret_err) < 0)
         return -1;
@@ -25,7 +24,7 @@ static int make_intro(struct exporter *e, struct messages *out, struct error *re
 
 static struct part own_part(struct messages *own)
 {
-    return (struct part){.own = own, .end = own->count};
+    return (struct part){.kind = PART_OWN, .own = own, .end = own->count};
 }
 
 void exporter_introduce(struct exporter *e)
@@ -95,4 +94,26 @@ void exporter_queue_interfaces(struct exporter *e, const struct interface_note *
         rc = options_interface(e->host->options, e->vpc, e->collector->conf->fields, &e->interfaces->known,
                                notes, count, own, &why);
     queue_own(e, own, rc, &why);
+}
+
+/* What was sent over a reliable transport need not be sent again (RFC 7011 8.1): statistics are news. */
+static void tell_statistics(struct exporter *e)
+{
+    struct messages *own = calloc(1, sizeof(*own));
+
+    if (own == NULL || parts_reserve(&e->parts, 1) < 0 ||
+        options_statistics(e->host->options, e->vpc, &e->tally.sent, own, NULL) < 0) {
+        own_free(own); /* the next ones say more */
+        return;
+    }
+    e->intro = own;
+    exporter_push(e, own_part(own));
+}
+
+void exporter_tell_again(struct exporter *e)
+{
+    if (exporter_is_stream(e))
+        tell_statistics(e);
+    else
+        exporter_introduce(e);
 }

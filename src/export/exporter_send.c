@@ -19,6 +19,7 @@ struct origin {
     size_t skip;
     uint32_t message;
     uint32_t length, records;
+    bool repeated;
 };
 
 void volley_init(struct volley *v)
@@ -36,39 +37,42 @@ static void stamp(unsigned char *header, const char *body, uint32_t now, uint32_
     memcpy(header + 4, field, sizeof(field));
 }
 
-static void add_to_volley(struct exporter *e, const struct messages *ms, const struct message *m,
-                          uint32_t now, uint32_t sequence)
+static void add_to_volley(struct exporter *e, const struct outgoing *m, uint32_t now, uint32_t sequence)
 {
     struct volley *v = &e->host->volley;
-    char *bytes = ms->bytes.data + m->offset;
 
-    stamp(v->header[v->count], bytes, now, sequence, e->vpc->domain);
-    v->piece[v->count][1] = (struct iovec){bytes + IPFIX_HEADER_SIZE, m->length - IPFIX_HEADER_SIZE};
+    stamp(v->header[v->count], m->bytes, now, sequence, e->vpc->domain);
+    v->piece[v->count][1] =
+        (struct iovec){(char *)m->bytes + IPFIX_HEADER_SIZE, m->length - IPFIX_HEADER_SIZE};
     v->count++;
+}
+
+/* The one place that says what is sent next: the queue's order, and while it is not known whether a UDP
+ * collector is back, only messages that can be made again. */
+static bool may_leave(const struct exporter *e, const struct part *p)
+{
+    return e->state != EXPORTER_PROBING || exporter_is_file(e) || p->kind == PART_OWN;
 }
 
 static void fill_volley(struct exporter *e, unsigned max, struct origin *origin)
 {
     struct volley *v = &e->host->volley;
     uint32_t sequence = e->tally.sequence, now = (uint32_t)time(NULL);
-    uint8_t profile = (uint8_t)e->collector->conf->fields;
+    struct outgoing m;
 
     v->count = 0;
     for (size_t i = e->parts.next; i < e->parts.end && v->count < max; i++) {
         const struct part *p = &e->parts.list[i];
-        const struct messages *ms = part_messages(p);
 
-        /* Whether the collector is back is tried with messages that can be made again. */
-        if (e->state == EXPORTER_PROBING && !exporter_is_file(e) && p->shipment != NULL)
+        if (!may_leave(e, p))
             break;
         for (uint32_t j = p->next; j < p->end && v->count < max; j++) {
-            const struct message *m = &ms->list[j];
-
-            if (p->shipment != NULL && (m->vpc != e->vpc_index || m->profile != profile))
+            if (!part_message(p, j, &m))
                 continue;
-            origin[v->count] = (struct origin){i - e->parts.next, j, m->length, m->records};
-            add_to_volley(e, ms, m, now, sequence);
-            sequence += m->records;
+            origin[v->count] =
+                (struct origin){i - e->parts.next, j, m.length, m.records, p->kind == PART_REPLAY};
+            add_to_volley(e, &m, now, sequence);
+            sequence += m.records;
         }
     }
 }
@@ -82,6 +86,7 @@ static void count_sent(struct exporter *e, const struct origin *origin, unsigned
     for (unsigned i = 0; i < sent; i++) {
         octets += origin[i].length;
         records += origin[i].records;
+        metrics.messages_replayed += origin[i].repeated;
     }
     e->tally.sequence += (uint32_t)records;
     e->tally.sent.messages += sent;
@@ -92,11 +97,15 @@ static void count_sent(struct exporter *e, const struct origin *origin, unsigned
     metrics.octets_sent += octets;
 }
 
-static void sent_up_to(struct exporter *e, const struct origin *last)
+/* `last` and what came before it in the volley has left: that was `sent` messages. */
+static void sent_up_to(struct exporter *e, const struct origin *last, unsigned sent)
 {
     parts_advance(&e->parts, last->skip, last->message + 1);
-    if (!exporter_is_file(e)) {
-        exporter_release(e);
+    if (exporter_is_udp(e)) {
+        exporter_settle(e, sent);
+    } else if (exporter_is_stream(e)) {
+        e->sent += sent;
+        e->moved_at = tick_now();
     } else if (!e->unsynced) {
         e->unsynced = true;
         e->unsynced_link = e->collector->unsynced;
@@ -105,7 +114,7 @@ static void sent_up_to(struct exporter *e, const struct origin *last)
 }
 
 /* The only message that is ever lost: no wait and no repetition would get it through. */
-static void give_up(struct exporter *e, const struct origin *origin, const struct error *why)
+static void give_up(struct exporter *e, const struct origin *origin, unsigned sent, const struct error *why)
 {
     metrics.messages_lost++;
     log_limited(
@@ -115,16 +124,17 @@ static void give_up(struct exporter *e, const struct origin *origin, const struc
         e->vpc->name, origin->records, origin->length, e->collector->conf->name,
         exporter_collector_address(e), why->detail);
     e->tally.sequence += origin->records; /* the collector is to see the gap */
-    sent_up_to(e, origin);
+    sent_up_to(e, origin, sent);
+    if (exporter_is_udp(e))
+        exporter_settle_all(e);
 }
 
 void exporter_safe(struct exporter *e)
 {
     e->safe_tally = e->tally;
-    parts_settle(&e->parts);
     if (e->state == EXPORTER_PROBING)
         exporter_works_again(e);
-    exporter_release(e);
+    exporter_settle_all(e);
 }
 
 void exporter_unsafe(struct exporter *e, const struct error *why)
@@ -139,6 +149,12 @@ void exporter_unsafe(struct exporter *e, const struct error *why)
 
 /* ---- pacing ---- */
 
+/* A file takes what it is given; a stream's collector says itself what it can take. */
+static bool is_paced(const struct exporter *e)
+{
+    return e->collector->conf->burst != 0 && exporter_is_udp(e);
+}
+
 /* How many messages may leave now. It is the collector's socket buffer that must not overflow, so its
  * exporters share what a millisecond allows. */
 static unsigned budget(struct exporter *e)
@@ -146,7 +162,7 @@ static unsigned budget(struct exporter *e)
     struct exporter_collector *c = e->collector;
     uint64_t now;
 
-    if (c->conf->burst == 0 || exporter_is_file(e))
+    if (!is_paced(e))
         return UNPACED_BURST;
     now = tick_now();
     if (now != c->window) {
@@ -159,7 +175,7 @@ static unsigned budget(struct exporter *e)
 /* What is left waits for the next millisecond, or (unpaced) the next pass. Who got nothing goes first. */
 static void wait_turn(struct exporter *e, bool starved)
 {
-    if (e->collector->conf->burst == 0 || exporter_is_file(e))
+    if (!is_paced(e))
         exporter_make_ready(e);
     else
         exporter_make_wait(e, starved ? &e->host->starved : &e->host->waiting);
@@ -174,42 +190,41 @@ static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
     unsigned sent = 0;
 
     fill_volley(e, max < VOLLEY_MAX ? max : VOLLEY_MAX, origin);
-    if (v->count == 0)
+    if (v->count == 0 && !exporter_is_stream(e)) /* a stream may have the rest of a message to send */
         return false;
     rc = e->transport->ops->send(e->transport, v, &sent, ret_err);
     e->collector->allowance -= e->collector->allowance < sent ? e->collector->allowance : sent;
     count_sent(e, origin, sent);
     if (rc == TRANSPORT_TOO_LARGE)
-        give_up(e, &origin[sent], ret_err);
+        give_up(e, &origin[sent], sent, ret_err);
     else if (sent > 0)
-        sent_up_to(e, &origin[sent - 1]);
+        sent_up_to(e, &origin[sent - 1], sent);
     switch (rc) {
     case TRANSPORT_SENT:
+        return v->count > 0;
     case TRANSPORT_TOO_LARGE:
         return true;
     case TRANSPORT_WAIT_WRITABLE:
         event_add(e->writable, NULL);
         return false;
+    case TRANSPORT_WAIT_READABLE: /* e->readable is on */
+        return false;
     case TRANSPORT_WAIT_TICK:
         exporter_make_wait(e, &e->host->waiting);
         return false;
     case TRANSPORT_FAILED:
-        exporter_hold(e, ret_err);
+        exporter_lost(e, ret_err);
         return false;
     }
     return false;
 }
 
-void exporter_flush(struct exporter *e)
+static void send_turn(struct exporter *e)
 {
     struct error why = {0};
-    unsigned left;
-    bool starved;
+    unsigned left = budget(e);
+    bool starved = left == 0;
 
-    if (e->state == EXPORTER_HOLDING || (e->writable != NULL && event_pending(e->writable, EV_WRITE, NULL)))
-        return;
-    left = budget(e);
-    starved = left == 0;
     while (left > 0) {
         size_t before = e->tally.sent.messages;
 
@@ -222,4 +237,27 @@ void exporter_flush(struct exporter *e)
     }
     if (e->parts.next < e->parts.end)
         wait_turn(e, starved);
+}
+
+static bool may_send(const struct exporter *e)
+{
+    switch (e->state) {
+    case EXPORTER_RUNNING:
+    case EXPORTER_PROBING:
+        return true;
+    case EXPORTER_HOLDING:
+    case EXPORTER_CONNECTING:
+        return false;
+    }
+    return false;
+}
+
+void exporter_flush(struct exporter *e)
+{
+    if (!may_send(e))
+        return;
+    if (e->writable == NULL || !event_pending(e->writable, EV_WRITE, NULL))
+        send_turn(e);
+    if (exporter_is_stream(e) && e->state == EXPORTER_RUNNING)
+        exporter_look_for_acks(e);
 }

@@ -1,6 +1,6 @@
-/* marks: which messages of a connection are acknowledged, once a position in its bytes is. A mark says how many
- * messages have left by a position. There is room for MARKS_MAX that are not acknowledged: beyond that the last
- * one moves on, so that messages may count as acknowledged later, never earlier. Private to export/.
+/* marks: which messages of a connection are acknowledged, once a position in its bytes is. A mark says how
+ * many messages have left by a position. There is room for MARKS_MAX that are not acknowledged: beyond that
+ * the last one moves on, so that messages may count as acknowledged later, never earlier. Private to export/.
  */
 #ifndef EXPORT_MARKS_H
 #define EXPORT_MARKS_H

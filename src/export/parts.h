@@ -1,4 +1,5 @@
-/* parts: an exporter's queue. A part is what one shipment, the exporter itself, or its replay ring has for it.
+/* parts: an exporter's queue. A part is what one shipment, the exporter itself, or its replay ring has for
+ * it.
  *
  *     list:  [ ... gone ... | sent, not yet safe | to be sent | free ... ]
  *                           first                next         end        cap
@@ -14,8 +15,8 @@
 
 enum part_kind {
     PART_SHIPMENT, /* messages of a shipment, where they are for this exporter */
-    PART_OWN,      /* templates and options records: freed with the part, dropped when they will be made anew */
-    PART_REPLAY    /* what the collector may not have stored: the replay ring, pinned for as long */
+    PART_OWN,   /* templates and options records: freed with the part, dropped when they will be made anew */
+    PART_REPLAY /* what the collector may not have stored: the replay ring, pinned for as long */
 };
 
 struct part {

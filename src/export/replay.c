@@ -17,6 +17,11 @@ const struct replay_entry *replay_entry(const struct replay *r, uint32_t i)
     return at(r, r->first + i);
 }
 
+void replay_touch(struct replay *r, uint32_t i, uint64_t ms)
+{
+    at(r, r->first + i)->ms = ms;
+}
+
 uint32_t replay_count(const struct replay *r)
 {
     return (uint32_t)(r->end - r->first);

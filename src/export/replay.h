@@ -36,6 +36,8 @@ void replay_keep(struct replay *r, const char *bytes, uint32_t length, uint32_t 
 void replay_volley(struct replay *r);
 /* Entry i, counted from the oldest that there is. */
 const struct replay_entry *replay_entry(const struct replay *r, uint32_t i);
+/* Entry i has been sent again. */
+void replay_touch(struct replay *r, uint32_t i, uint64_t ms);
 uint32_t replay_count(const struct replay *r);
 /* Drops what was sent before `ms`, but for the last volley. */
 void replay_trim(struct replay *r, uint64_t ms);

@@ -5,8 +5,8 @@
  * its exporter stamped and the body that it shares with other exporters. A volley is filled anew for every
  * send; there is one for all exporters. Belongs to the I/O thread. Private to export/.
  *
- * What was sent is safe at once (UDP), when the collector's kernel has acknowledged it (a stream: TCP, TLS), or
- * when it is synced (a file). A stream's connection comes and goes: `fd` is -1 while there is none.
+ * What was sent is safe at once (UDP), when the collector's kernel has acknowledged it (a stream: TCP, TLS),
+ * or when it is synced (a file). A stream's connection comes and goes: `fd` is -1 while there is none.
  */
 #ifndef EXPORT_TRANSPORT_H
 #define EXPORT_TRANSPORT_H

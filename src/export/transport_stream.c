@@ -21,10 +21,10 @@
 #include "vpcflowd/buffer.h"
 #include "vpcflowd/tls.h"
 
-#define SILENCE_MAX 30             /* seconds without an acknowledgment of what needs one */
-#define TLS_RECORD 16384           /* RFC 8446 5.1 */
+#define SILENCE_MAX 30      /* seconds without an acknowledgment of what needs one */
+#define TLS_RECORD 16384    /* RFC 8446 5.1 */
 #define REST_MAX UINT16_MAX /* messages of at most a record, or one of any length (RFC 7011 3.1) */
-#define HEARD_MAX 16               /* reads at one time */
+#define HEARD_MAX 16        /* reads at one time */
 #define HEARD_BYTES 4096
 
 enum phase { PHASE_NONE, PHASE_CONNECTING, PHASE_HANDSHAKE, PHASE_OPEN };
@@ -239,7 +239,7 @@ static int stream_check(struct transport *t, struct error *ret_err)
     char bytes[HEARD_BYTES];
     size_t n;
 
-    for (int i = 0; i < HEARD_MAX; i++) {
+    for (int i = 0; i < HEARD_MAX || (s->tls != NULL && tls_pending(s->tls) > 0); i++) {
         if (s->tls != NULL) {
             enum transport_result rc = of_tls(tls_read(s->tls, bytes, sizeof(bytes), &n, ret_err), ret_err);
 

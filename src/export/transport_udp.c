@@ -148,7 +148,8 @@ static int udp_check(struct transport *t, struct error *ret_err)
     if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &pending, &len) == 0 && complaint == 0 && pending != EMSGSIZE)
         complaint = pending;
     /* A collector has nothing to say to an exporter: what it says all the same must not keep us awake. */
-    for (int i = 0; i < COMPLAINTS_MAX && recv(t->fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) >= 0; i++)
+    for (int i = 0; i < COMPLAINTS_MAX && recv(t->fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) >= 0;
+         i++)
         ;
     return complaint == 0 ? 0 : source_fail(ret_err, complaint);
 }

@@ -71,9 +71,17 @@ static void finish(struct daemon *d, int exit_code)
     event_base_loopbreak(d->base);
 }
 
-static void on_stopped(void *ctx)
+static void on_delivered(void *ctx)
 {
     finish(ctx, EXIT_DONE);
+}
+
+/* All replies are written: what is left is what exporters say themselves, and repeat. */
+static void on_stopped(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    engine_when_idle(d->engine, on_delivered, d);
 }
 
 static void on_stop_timeout(evutil_socket_t fd, short what, void *arg)
@@ -82,8 +90,14 @@ static void on_stop_timeout(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    log_error("stopping: %llu payloads could not be delivered within %d s; their senders got no OK",
-              (unsigned long long)engine_jobs(d->engine), STOP_TIMEOUT_SEC);
+    if (engine_jobs(d->engine) > 0)
+        log_error("stopping: %llu payloads could not be delivered within %d s; their senders got no OK",
+                  (unsigned long long)engine_jobs(d->engine), STOP_TIMEOUT_SEC);
+    else
+        log_error(
+            "stopping: a collector that went away was not back within %d s: it may lack the last records "
+            "that it took",
+            STOP_TIMEOUT_SEC);
     finish(d, EXIT_FAILED);
 }
 
@@ -196,6 +210,11 @@ static void log_end(void)
         (unsigned long long)metrics.payloads_accepted, (unsigned long long)metrics.payloads_refused,
         (unsigned long long)metrics.flows_exported, (unsigned long long)metrics.flows_skipped,
         (unsigned long long)metrics.flows_rejected, (unsigned long long)metrics.messages_sent);
+    if (metrics.messages_replayed != 0 || metrics.messages_resent != 0)
+        log_info(
+            "%llu IPFIX messages were sent again to collectors that went away, %llu more as they were not "
+            "acknowledged",
+            (unsigned long long)metrics.messages_replayed, (unsigned long long)metrics.messages_resent);
     if (metrics.flows_odd_times != 0)
         log_info("%llu flows had times that cannot be (they end before they start, start before 2000, or end "
                  "more than a day ahead)",

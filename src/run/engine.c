@@ -387,6 +387,11 @@ int engine_set_rejects(struct engine *e, const struct conf_rejects *rejects, str
     return 0;
 }
 
+void engine_when_idle(struct engine *e, void (*callback)(void *ctx), void *ctx)
+{
+    e->delivery->ops->when_idle(e->delivery, callback, ctx);
+}
+
 uint64_t engine_jobs(const struct engine *e)
 {
     return e->jobs;

@@ -46,6 +46,8 @@ void engine_set_busy_timeout(struct engine *e, uint64_t ms);
 int engine_set_rejects(struct engine *e, const struct conf_rejects *rejects, struct error *ret_err);
 /* Payloads that wait for their answer, and the memory they hold, compressed or as messages. */
 uint64_t engine_jobs(const struct engine *e);
+/* Calls back once, from the loop, when nothing is left to be sent, or to be made safe. */
+void engine_when_idle(struct engine *e, void (*callback)(void *ctx), void *ctx);
 uint64_t engine_bytes(const struct engine *e);
 /* Payloads whose fate is still open are answered as ERROR_BUSY. */
 void engine_free(struct engine *e);
