@@ -289,6 +289,8 @@ class UdpSink:
             except (TimeoutError, socket.timeout):
                 if self.stopping:  # only once the queue is empty
                     return
+            except OSError:  # abandoned
+                return
 
     def finish(self):
         """Read what waits, stop listening."""
@@ -298,6 +300,12 @@ class UdpSink:
             state = socket_state(self.port)
             self.sock.close()
             assert state[1] == 0, f"the sink's socket dropped {state[1]} datagrams"
+
+    def abandon(self):
+        """Close the socket with whatever lies in it, as a process that is killed."""
+        self.stopping = True
+        self.sock.close()
+        self.thread.join()
 
     def __enter__(self):
         return self

@@ -65,6 +65,14 @@ def udp(port, **more):
     return {'address': f'127.0.0.1:{port}', 'transport': 'udp', **more}
 
 
+def tcp(port, **more):
+    return {'address': f'127.0.0.1:{port}', 'transport': 'tcp', **more}
+
+
+def tls(port, **more):
+    return {'address': f'127.0.0.1:{port}', 'transport': 'tls', **more}
+
+
 def file(path, **more):
     return {'address': str(path), 'transport': 'file', **more}
 
