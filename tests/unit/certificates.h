@@ -29,6 +29,15 @@ static inline const char *path_of(const char *name)
     return path;
 }
 
+static inline void write_text(const char *name, const char *text)
+{
+    FILE *f = fopen(path_of(name), "w");
+
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    fclose(f);
+}
+
 static inline void write_key(const char *name, EVP_PKEY *key, const char *passphrase)
 {
     FILE *f = fopen(path_of(name), "w");

@@ -509,6 +509,115 @@ static void a_dead_collector_without_data_for_it_does_not_keep_us_from_idling(vo
     d->ops->free(d);
 }
 
+/* ---- what a UDP collector may have lost ---- */
+
+/* The collector ends, with what lies in its socket, and is noticed by the next messages. */
+static unsigned end_and_notice(struct delivery *d, int fd, unsigned count)
+{
+    unsigned port = ntohs(((struct sockaddr_in *)&collectors[0].address.addr)->sin_port);
+
+    close(fd);
+    d->ops->ship(d, data_shipment(count));
+    RUN_UNTIL(base, 1000, metrics.send_errors > 0);
+    return port;
+}
+
+static void what_a_collector_may_not_have_read_is_sent_again(void **state)
+{
+    int fd = listen_as(0);
+    struct received r = {0};
+    struct delivery *d;
+    unsigned port;
+
+    (void)state;
+    collectors[0].replay_window = 1 << 20;
+    d = start();
+    d->ops->ship(d, data_shipment(50));
+    RUN_UNTIL(base, 1000, done_count == 1);
+    port = end_and_notice(d, fd, 5);
+    fd = receiver("127.0.0.1", port, &port);
+    RUN_UNTIL(base, 6000, (receive_all(fd, &r), count_tags(&r, 'D') >= 55));
+    run_for(base, 50);
+    receive_all(fd, &r);
+    assert_memory_equal(r.tags, "YVTSD", 5);
+    assert_int_equal(count_tags(&r, 'D'), 55);
+    assert_int_equal(done_count, 2);
+    assert_in_range(metrics.messages_replayed, 50, 55);
+    assert_int_equal(count_in_log("is sent its last"), 1);
+    /* A session goes on: the first number is not 0, and none is left out from there. */
+    assert_int_equal(r.lost + 4 + 55 * 5, r.sequence);
+    assert_true(r.lost > 250);
+    d->ops->free(d);
+    close(fd);
+}
+
+static void a_complaint_is_heard_without_sending_more(void **state)
+{
+    int fd = listen_as(0);
+    struct received r = {0};
+    struct delivery *d;
+    unsigned port;
+
+    (void)state;
+    collectors[0].replay_window = 1 << 20;
+    d = start();
+    receive(fd, &r, 3, 1000);
+    d->ops->ship(d, data_shipment(1));
+    receive(fd, &r, 2, 1000);
+    port = end_and_notice(d, fd, 1); /* its only message: the kernel takes it */
+    assert_int_equal(done_count, 2);
+    fd = receiver("127.0.0.1", port, &port);
+    memset(&r, 0, sizeof(r));
+    receive(fd, &r, 6, 6000);
+    assert_string_equal(r.tags, "YVTSDD");
+    d->ops->free(d);
+    close(fd);
+}
+
+static void what_is_older_than_a_second_is_not_sent_again(void **state)
+{
+    int fd = listen_as(0);
+    struct received r = {0};
+    struct delivery *d;
+    unsigned port;
+
+    (void)state;
+    collectors[0].replay_window = 1 << 20;
+    d = start();
+    d->ops->ship(d, data_shipment(50));
+    RUN_UNTIL(base, 1000, done_count == 1);
+    run_for(base, 1100);
+    port = end_and_notice(d, fd, 1);
+    fd = receiver("127.0.0.1", port, &port);
+    RUN_UNTIL(base, 6000, (receive_all(fd, &r), count_tags(&r, 'D') >= 1));
+    run_for(base, 50);
+    receive_all(fd, &r);
+    assert_string_equal(r.tags, "YVTSD");
+    d->ops->free(d);
+    close(fd);
+}
+
+static void a_replay_keeps_nobody_from_stopping(void **state)
+{
+    int fd = listen_as(0);
+    struct received r = {0};
+    struct delivery *d;
+    bool told = false;
+
+    (void)state;
+    collectors[0].replay_window = 1 << 20;
+    d = start();
+    d->ops->ship(d, data_shipment(1));
+    receive(fd, &r, 5, 1000);
+    (void)end_and_notice(d, fd, 1);
+    RUN_UNTIL(base, 1000, done_count == 2);
+    d->ops->when_idle(d, set_flag, &told);
+    RUN_UNTIL(base, 1000, told);
+    d->ops->free(d);
+}
+
+/* ---- other trouble ---- */
+
 static void a_message_that_can_never_be_sent_is_lost_loudly_and_the_rest_goes_on(void **state)
 {
     int fd = listen_as(0);
@@ -948,6 +1057,10 @@ int main(void)
         TEST(a_collector_that_dies_is_waited_for_and_gets_all_the_rest),
         TEST(a_collector_that_is_not_there_yet_costs_no_data),
         TEST(a_dead_collector_without_data_for_it_does_not_keep_us_from_idling),
+        TEST(what_a_collector_may_not_have_read_is_sent_again),
+        TEST(a_complaint_is_heard_without_sending_more),
+        TEST(what_is_older_than_a_second_is_not_sent_again),
+        TEST(a_replay_keeps_nobody_from_stopping),
         TEST(a_message_that_can_never_be_sent_is_lost_loudly_and_the_rest_goes_on),
         TEST(without_memory_for_templates_data_waits_for_them),
         TEST(shipments_that_find_no_memory_are_queued_later_in_order),
