@@ -6,8 +6,8 @@
 #include <event2/event.h>
 
 #define RECENT_MS 1000          /* UDP: what left before that has been read, or dropped by a full buffer */
-#define ACKS_EVERY_MS_UNTIL 100 /* after that without any, they are looked for every ACKS_LATE_MS */
-#define ACKS_LATE_MS 10
+#define ACKS_EVERY_MS_UNTIL 100 /* after that without any, they are looked for every ACKS_LATE_US */
+#define ACKS_LATE_US 10000L
 #define FORGET_SECONDS 60
 
 /* ---- settling ---- */
@@ -72,7 +72,7 @@ void exporter_settle_all(struct exporter *e)
 
 static void look_again(struct exporter *e, uint64_t now)
 {
-    static const struct timeval late = {.tv_usec = ACKS_LATE_MS * 1000};
+    static const struct timeval late = {.tv_usec = ACKS_LATE_US};
 
     if (now - e->moved_at < ACKS_EVERY_MS_UNTIL)
         exporter_make_wait(e, &e->host->waiting);

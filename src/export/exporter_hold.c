@@ -11,7 +11,7 @@
 #define BACKOFF_FIRST 1000  /* ms */
 #define BACKOFF_CONNECT 100 /* the same for a stream */
 #define BACKOFF_MAX 5000
-#define STEADY_MS 500       /* a connection that stood for so long is no reason to wait longer */
+#define STEADY_MS 500        /* a connection that stood for so long is no reason to wait longer */
 #define PROBE_WAIT_US 250000 /* a complaint takes a round trip */
 
 /* Half of it or more, by chance, so that the exporters of a collector do not all come at once. */

@@ -181,27 +181,11 @@ static void wait_turn(struct exporter *e, bool starved)
         exporter_make_wait(e, starved ? &e->host->starved : &e->host->waiting);
 }
 
-/* One volley. Returns whether there may be more to send now. */
-static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
+/* What a send came to. Returns whether there may be more to send now. */
+static bool go_on_after(struct exporter *e, enum transport_result rc, const struct error *why)
 {
-    struct origin origin[VOLLEY_MAX];
-    struct volley *v = &e->host->volley;
-    enum transport_result rc;
-    unsigned sent = 0;
-
-    fill_volley(e, max < VOLLEY_MAX ? max : VOLLEY_MAX, origin);
-    if (v->count == 0 && !exporter_is_stream(e)) /* a stream may have the rest of a message to send */
-        return false;
-    rc = e->transport->ops->send(e->transport, v, &sent, ret_err);
-    e->collector->allowance -= e->collector->allowance < sent ? e->collector->allowance : sent;
-    count_sent(e, origin, sent);
-    if (rc == TRANSPORT_TOO_LARGE)
-        give_up(e, &origin[sent], sent, ret_err);
-    else if (sent > 0)
-        sent_up_to(e, &origin[sent - 1], sent);
     switch (rc) {
     case TRANSPORT_SENT:
-        return v->count > 0;
     case TRANSPORT_TOO_LARGE:
         return true;
     case TRANSPORT_WAIT_WRITABLE:
@@ -213,22 +197,46 @@ static bool send_volley(struct exporter *e, unsigned max, struct error *ret_err)
         exporter_make_wait(e, &e->host->waiting);
         return false;
     case TRANSPORT_FAILED:
-        exporter_lost(e, ret_err);
+        exporter_lost(e, why);
         return false;
     }
     return false;
 }
 
+/* One volley. Returns whether there may be more to send now. */
+static bool send_volley(struct exporter *e, unsigned max)
+{
+    struct origin origin[VOLLEY_MAX];
+    struct volley *v = &e->host->volley;
+    struct error why = {0};
+    enum transport_result rc;
+    unsigned sent = 0;
+
+    fill_volley(e, max < VOLLEY_MAX ? max : VOLLEY_MAX, origin);
+    if (v->count == 0) {
+        if (exporter_is_stream(e)) /* which may have the rest of a message to send */
+            (void)go_on_after(e, e->transport->ops->send(e->transport, v, &sent, &why), &why);
+        return false;
+    }
+    rc = e->transport->ops->send(e->transport, v, &sent, &why);
+    e->collector->allowance -= e->collector->allowance < sent ? e->collector->allowance : sent;
+    count_sent(e, origin, sent);
+    if (rc == TRANSPORT_TOO_LARGE)
+        give_up(e, &origin[sent], sent, &why);
+    else if (sent > 0)
+        sent_up_to(e, &origin[sent - 1], sent);
+    return go_on_after(e, rc, &why);
+}
+
 static void send_turn(struct exporter *e)
 {
-    struct error why = {0};
     unsigned left = budget(e);
     bool starved = left == 0;
 
     while (left > 0) {
         size_t before = e->tally.sent.messages;
 
-        if (!send_volley(e, left, &why)) {
+        if (!send_volley(e, left)) {
             exporter_await_complaints(e);
             return;
         }

@@ -9,6 +9,7 @@
 
 static struct replay_entry *at(const struct replay *r, uint64_t n)
 {
+    assert(r->entry_cap > 0);
     return &r->entries[n % r->entry_cap];
 }
 
@@ -79,7 +80,7 @@ static bool grow_bytes(struct replay *r, size_t length)
 static bool grow_entries(struct replay *r)
 {
     size_t cap = r->entry_cap == 0 ? ENTRIES_FIRST : r->entry_cap * 2;
-    struct replay_entry *entries = malloc(cap * sizeof(*entries));
+    struct replay_entry *entries = calloc(cap, sizeof(*entries));
 
     if (entries == NULL)
         return false;

@@ -194,7 +194,7 @@ static inline struct shipment *new_shipment(void)
 }
 
 static inline void add_data(struct shipment *s, unsigned count, uint32_t vpc, enum conf_fields profile,
-                     uint32_t templates)
+                            uint32_t templates)
 {
     for (unsigned i = 0; i < count; i++)
         add_message(&s->messages, profile == FIELDS_FULL ? 'F' : 'D',
@@ -213,7 +213,8 @@ static inline struct shipment *data_shipment(unsigned count)
     return s;
 }
 
-static inline void add_note(struct shipment *s, uint32_t vpc, uint32_t index, const char *id, const char *account)
+static inline void add_note(struct shipment *s, uint32_t vpc, uint32_t index, const char *id,
+                            const char *account)
 {
     struct flow flow = {0};
 

@@ -1,4 +1,5 @@
-/* Exporters towards a TCP collector that is this test's: it reads, or does not, and ends connections as it likes. */
+/* Exporters towards a TCP collector that is this test's: it reads, or does not, and ends connections as it
+ * likes. */
 #include "exporter_support.h"
 
 #include <fcntl.h>

@@ -263,7 +263,8 @@ static void and_over_tls(void **state)
     check_volleys(true);
 }
 
-/* Against a reader that takes odd numbers of bytes, now and then: messages of every length are cut anywhere. */
+/* Against a reader that takes odd numbers of bytes, now and then: messages of every length are cut anywhere.
+ */
 static void check_slow_reader(bool tls, uint32_t length)
 {
     uint64_t deadline = now_ms() + 60000, acked = 0;
