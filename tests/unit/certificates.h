@@ -29,7 +29,7 @@ static inline const char *path_of(const char *name)
     return path;
 }
 
-static inline void write_text(const char *name, const char *text)
+static inline void write_pem(const char *name, const char *text)
 {
     FILE *f = fopen(path_of(name), "w");
 

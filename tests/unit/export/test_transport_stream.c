@@ -9,7 +9,7 @@
 #include "export/exporter.h"
 #include "export/marks.h"
 #include "export/transport.h"
-#include "tls/certificates.h"
+#include "certificates.h"
 #include "vpcflowd/tls.h"
 
 static struct volley volley;

@@ -600,15 +600,6 @@ static void a_peer_that_leaves_during_the_handshake_is_told_of(void **state)
 
 /* ---- files ---- */
 
-static void write_text(const char *name, const char *text)
-{
-    FILE *f = fopen(path_of(name), "w");
-
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    fclose(f);
-}
-
 static void refused(const char *certificate, const char *key, const char *client_ca, const char *file,
                     const char *words)
 {
@@ -623,9 +614,9 @@ static void refused(const char *certificate, const char *key, const char *client
 static void files_that_cannot_be_used_are_named(void **state)
 {
     (void)state;
-    write_text("empty.pem", "");
-    write_text("words.pem", "these are words\n");
-    write_text("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    write_pem("empty.pem", "");
+    write_pem("words.pem", "these are words\n");
+    write_pem("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     refused("absent.pem", "server.key", NULL, "absent.pem", "No such file");
     refused("server.pem", "absent.key", NULL, "absent.key", "No such file");
     refused("server.pem", "server.key", "absent.pem", "absent.pem", "No such file");
