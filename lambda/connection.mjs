@@ -250,9 +250,17 @@ export class DaemonConnection {
   #expire(request, timeoutMs) {
     const { link } = request;
     const within = `within ${Math.round(timeoutMs)} ms`;
-    const error = link.ready
-      ? new ReplyTimeout(`no reply from ${this.#peer} ${within}: is it overloaded, or is its collector away?`)
-      : new ConnectionError(`no connection to ${this.#peer} ${within}: is it reachable from here (routes, firewall)?`);
+    let error = new ConnectionError(
+      `no connection to ${this.#peer} ${within}: is it reachable from here (routes, firewall)?`,
+    );
+    if (link.ready) {
+      error = new ReplyTimeout(`no reply from ${this.#peer} ${within}: is it overloaded, or is its collector away?`);
+    } else if (link.socket === null) {
+      error = new Error(
+        `the secrets that VPCFLOWD_… settings name were not read ${within}: in a VPC they need a NAT gateway, or an ` +
+          'endpoint for secretsmanager or ssm',
+      );
+    }
     link.queue.splice(link.queue.indexOf(request), 1);
     settle(request, () => request.reject(error));
     // The late reply would be taken for the next payload's.

@@ -3,8 +3,8 @@
 
 import { service } from './aws.mjs';
 
-// Sends one item there. Resolves when the queue has it.
-export async function sendToDeadLetters(queueUrl, { item, error }, context) {
+// Sends one item there, in `timeoutMs`. Resolves when the queue has it.
+export async function sendToDeadLetters(queueUrl, { item, error }, context, timeoutMs) {
   const message = {
     version: '1.0',
     timestamp: new Date().toISOString(),
@@ -18,7 +18,10 @@ export async function sendToDeadLetters(queueUrl, { item, error }, context) {
   };
   const region = /^https?:\/\/sqs\.([a-z0-9-]+)\.amazonaws\./.exec(queueUrl)?.[1] ?? '';
   const sqs = await service('sqs', region);
-  await sqs.sendMessage({ QueueUrl: queueUrl, MessageBody: JSON.stringify(message) });
+  await sqs.sendMessage(
+    { QueueUrl: queueUrl, MessageBody: JSON.stringify(message) },
+    { abortSignal: AbortSignal.timeout(timeoutMs) },
+  );
 }
 
 // Is this queue the one that a message came from? Then sending it there again would never end.

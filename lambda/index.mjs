@@ -42,7 +42,7 @@ async function settleRefusal(outcome, source, settings, context) {
   const origin = outcome.item.event.Records?.[0]?.eventSourceARN;
   if (queue !== '' && !(source === 'sqs' && isQueue(queue, origin))) {
     try {
-      await sendToDeadLetters(queue, outcome, context);
+      await sendToDeadLetters(queue, outcome, context, timeLeft(context));
       outcome.done = 'it is in the dead-letter queue';
       return;
     } catch (error) {

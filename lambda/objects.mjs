@@ -1,7 +1,7 @@
 // Files of flow logs, in S3 or elsewhere: passed on as they are, read while they are sent.
 
 import { service } from './aws.mjs';
-import { piecesOf } from './pieces.mjs';
+import { PIECE, piecesOf } from './pieces.mjs';
 import { NOTHING, Refused, addCounts } from './protocol.mjs';
 
 // Pieces of a large file that are under way at a time.
@@ -71,7 +71,8 @@ export async function sendFile(file, daemons, { deadline, maxPayload }) {
       }
     }
     const { chunks } = await reader.open();
-    return await sendPieces(piecesOf(chunks, gzipped), (bytes) => daemons.send(bytes, file.key, deadline));
+    const pieces = piecesOf(chunks, gzipped, Math.min(PIECE, Math.floor(maxPayload * 0.9)));
+    return await sendPieces(pieces, (bytes) => daemons.send(bytes, file.key, deadline));
   } catch (error) {
     throw reader.late ? new Error('it could not be read and sent in the time there was', { cause: error }) : error;
   } finally {
@@ -178,6 +179,9 @@ async function sendPieces(pieces, send) {
       refusal ??= error;
       sum.rejected += lines;
     } else {
+      if (error.status === 413) {
+        error.message += '; VPCFLOWD_MAX_PAYLOAD must be the max_payload of vpcflowd\'s [listener]';
+      }
       throw error;
     }
   };

@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 
 import { Refused } from './protocol.mjs';
 
-// Text in a piece, before it is compressed: far below the daemon's max_payload and max_inflated, and what is held of
-// the file at a time.
+// Text in a piece, before it is compressed, at most: below the daemon's usual max_payload and max_inflated, and what is
+// held of the file at a time.
 export const PIECE = 4 * 1024 * 1024;
 const LINE_MAX = 1024 * 1024;
 const NEWLINE = 10;
@@ -20,7 +20,7 @@ const FIELDS = new Set(
 const compress = promisify(gzip);
 
 // Yields { bytes, lines }: a gzipped piece, and how many lines it has besides a header. The same file always gives
-// the same pieces, however its bytes arrive, so that the daemon knows a repeat. `pieceSize` is for tests.
+// the same pieces, however its bytes arrive, so that the daemon knows a repeat. `pieceSize` is the text in a piece.
 export async function* piecesOf(chunks, gzipped, pieceSize = PIECE) {
   let header = '';
   for await (const text of cut(gzipped ? inflate(chunks) : chunks, pieceSize)) {
