@@ -257,8 +257,8 @@ export class DaemonConnection {
       error = new ReplyTimeout(`no reply from ${this.#peer} ${within}: is it overloaded, or is its collector away?`);
     } else if (link.socket === null) {
       error = new Error(
-        `the secrets that VPCFLOWD_… settings name were not read ${within}: in a VPC they need a NAT gateway, or an ` +
-          'endpoint for secretsmanager or ssm',
+        `the secrets that VPCFLOWD_… settings name were not read ${within}: in a VPC they need a NAT gateway, or ` +
+          'an endpoint for secretsmanager or ssm',
       );
     }
     link.queue.splice(link.queue.indexOf(request), 1);

@@ -3,7 +3,8 @@
 // An item is one thing to be made safe:
 //   { label, event, key, payload }   payload() → the bytes to send; key() → what the daemon is chosen by
 //   { label, event, object }         an S3 object, { bucket, key }
-//   { label, event, refused }        nothing that vpcflowd could take: a Refused error
+//   { label, event, refused }        nothing that vpcflowd could take: a Refused error; with `blocks`, what is behind
+//                                    it would be no better
 // `label` names it in logs; `event` is an event that holds this item alone, for the dead-letter queue.
 
 import { logStreamOf } from './log_stream.mjs';
@@ -99,7 +100,7 @@ function kinesisItem(record) {
       'the record is an aggregate of the Kinesis Producer Library, which vpcflowd does not read: switch aggregation ' +
         'off at the producer (AggregationEnabled=false); CloudWatch Logs never aggregates',
     );
-    // Everything of this producer is like it: it must be noticed, and nothing passed over.
+    // Everything of this producer is like it: that must be noticed, so it is neither passed over nor dead-lettered.
     item.blocks = true;
   }
   return item;

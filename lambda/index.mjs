@@ -21,7 +21,7 @@ const known = new Map();
 export async function handler(event, context) {
   const source = sourceOf(event);
   // Each message of a queue stands for itself; anything else that has no known shape is an error at once.
-  const items = source === 'sqs' ? event.Records.map((record) => sqsItems(record)) : itemsOf(event).map((item) => [item]);
+  const items = source === 'sqs' ? event.Records.map((record) => sqsItems(record)) : [itemsOf(event)];
   const settings = readSettings(process.env);
   const daemons = daemonsOf(settings);
   const limits = { deadline: Date.now() + timeLeft(context), maxPayload: settings.maxPayload };
@@ -38,6 +38,9 @@ export async function handler(event, context) {
 
 // A refused item is dead-lettered, or left to whoever has AWS's own dead letters; then it is 'done' or 'failed'.
 async function settleRefusal(outcome, source, settings, context) {
+  if (outcome.item.blocks) {
+    return;
+  }
   const queue = settings.deadLetterQueue;
   const origin = outcome.item.event.Records?.[0]?.eventSourceARN;
   if (queue !== '' && !(source === 'sqs' && isQueue(queue, origin))) {
@@ -50,7 +53,7 @@ async function settleRefusal(outcome, source, settings, context) {
     }
   }
   // Kinesis would send the record again, and nothing behind it, until it expires. It stays in the stream meanwhile.
-  if (source === 'kinesis' && !outcome.item.blocks && (queue === '' || /TooLong|InvalidMessage/.test(outcome.note))) {
+  if (source === 'kinesis' && (queue === '' || /TooLong|InvalidMessage/.test(outcome.note))) {
     outcome.done =
       'it is passed over, and lost when it expires from the stream; set VPCFLOWD_DEAD_LETTER_QUEUE_URL to keep such';
   }

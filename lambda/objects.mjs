@@ -6,6 +6,8 @@ import { NOTHING, Refused, addCounts } from './protocol.mjs';
 
 // Pieces of a large file that are under way at a time.
 const IN_FLIGHT = 2;
+// Bytes that tell a format.
+const HEAD = 16;
 const FORMATS = [
   ['PAR1', 'Parquet'],
   ['\x28\xb5\x2f\xfd', 'zstd'],
@@ -124,10 +126,18 @@ class Reader {
   async #reopen() {
     this.#opened?.stop();
     const opened = await this.#file.open(this.#abort.signal);
+    // What is being read can be stopped, also before its first byte.
+    this.#opened = opened;
     const iterator = opened.chunks[Symbol.asyncIterator]();
-    // The format shows in the first chunk, short as that may be.
-    const first = await iterator.next();
-    const head = first.done ? Buffer.alloc(0) : first.value;
+    // The format shows in the first bytes, however short the chunks are.
+    let head = Buffer.alloc(0);
+    while (head.length < HEAD) {
+      const next = await iterator.next();
+      if (next.done) {
+        break;
+      }
+      head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+    }
     this.#opened = { length: opened.length, head, chunks: rejoin(head, iterator), stop: opened.stop };
   }
 }

@@ -67,7 +67,8 @@ async function* cut(chunks, pieceSize) {
       rest = rest.subarray(end + 1);
     }
     if (size > pieceSize + LINE_MAX) {
-      throw new Refused(`it is too large for one payload, and has a line of more than ${LINE_MAX} bytes: not flow logs`);
+      const what = `a line of more than ${LINE_MAX} bytes`;
+      throw new Refused(`it is too large for one payload, and has ${what}: it holds no flow logs`);
     }
   }
   if (size > 0) {

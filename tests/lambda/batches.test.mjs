@@ -168,6 +168,17 @@ test('Kinesis: aggregates of the KPL are reported, and the log says what to swit
   assert.match(logged(log), /Kinesis Producer Library.*AggregationEnabled=false/);
 });
 
+test('Kinesis: aggregates of the KPL stay in the stream, also where there is a dead-letter queue', async (t) => {
+  quiet(t);
+  const sqs = fakeSqs();
+  useServices(t, { sqs });
+  useSettings(t, { VPCFLOWD_DEAD_LETTER_QUEUE_URL: QUEUE });
+  useDaemon(t, await startDaemon(t));
+  const event = kinesisEvent([payloads[0], Buffer.from('f3899ac20a0161', 'hex')]);
+  assert.deepEqual(await handler(event, contextWith(5000)), failures(sequenceNumber(1)));
+  assert.deepEqual(sqs.messages, []);
+});
+
 test('Kinesis: the state of a time window goes back as it came', async (t) => {
   const daemon = await startDaemon(t);
   useDaemon(t, daemon);
@@ -207,7 +218,7 @@ test('SQS: redriven events in every form go to the daemon', async (t) => {
   const daemon = await startDaemon(t);
   useDaemon(t, daemon);
   const event = cloudWatchEvent([flowLine(1)]);
-  const dead = { version: '1.0', requestContext: { condition: 'Refused' }, requestPayload: kinesisEvent([payloads[2]]) };
+  const dead = { requestContext: { condition: 'Refused' }, requestPayload: kinesisEvent([payloads[2]]) };
   const bodies = [
     event,
     destinationRecord(event),
@@ -223,7 +234,7 @@ test('SQS: messages that hold nothing known are reported, each with its reason; 
   const log = quiet(t);
   const daemon = await startDaemon(t);
   useDaemon(t, daemon);
-  const batch = { KinesisBatchInfo: { streamArn: 'arn:aws:kinesis:…:stream/x', shardId: 's-1', startSequenceNumber: '1' } };
+  const batch = { KinesisBatchInfo: { streamArn: 'arn:…:stream/x', shardId: 's-1', startSequenceNumber: '1' } };
   let deep = cloudWatchEvent([flowLine(1)]);
   for (let i = 0; i < 9; i += 1) {
     deep = destinationRecord(deep);

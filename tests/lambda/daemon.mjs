@@ -200,8 +200,8 @@ export const destinationRecord = (event) => ({
 
 export function flowLine(number) {
   return (
-    `2 210987654321 eni-0a1b2c3d4e5f60718 10.20.${number % 250}.9 198.51.100.${number % 250} ${(40_000 + number) % 65_536} 443 6 ` +
-    `${10 + number} ${4000 + number} 1750000000 1750000058 ACCEPT OK`
+    `2 210987654321 eni-0a1b2c3d4e5f60718 10.20.${number % 250}.9 198.51.100.${number % 250} ` +
+    `${(40_000 + number) % 65_536} 443 6 ${10 + number} ${4000 + number} 1750000000 1750000058 ACCEPT OK`
   );
 }
 

@@ -8,7 +8,9 @@ import { Daemons } from '../../lambda/daemons.mjs';
 import { handler } from '../../lambda/index.mjs';
 import { logStreamOf } from '../../lambda/log_stream.mjs';
 import { readSettings } from '../../lambda/settings.mjs';
-import { OK, OK_RESULT, cloudWatchEvent, contextWith, flowLine, gzipOf, kinesisEvent, startDaemon, useDaemon } from './daemon.mjs';
+import {
+  OK, OK_RESULT, cloudWatchEvent, contextWith, flowLine, gzipOf, kinesisEvent, startDaemon, useDaemon,
+} from './daemon.mjs';
 
 const payload = (i) => Buffer.from(`payload ${i}`);
 const soon = (milliseconds = 5000) => Date.now() + milliseconds;
@@ -47,7 +49,7 @@ test('without one daemon only its own keys move', async (t) => {
   first.forEach((owner, i) => owner !== 0 && assert.equal(without[i], owner));
 });
 
-test('one of the list is dead: its keys go to others, nothing fails, and it is not asked for each payload', async (t) => {
+test('one of the list is dead: its keys go to others, and nothing fails', async (t) => {
   const daemons = await startMany(t, 3);
   const pool = daemonsFor(list(daemons));
   const first = await owners(pool, daemons);
@@ -142,6 +144,16 @@ test('the addresses of one name are daemons of their own, looked up once in a wh
   await assert.rejects(pool.send(payload(1), () => 'key', soon(60_000)), /flows\.test/);
   assert.equal(lookup.mock.callCount(), 2);
   assert.equal(first.payloads.length, before);
+});
+
+test('a list may have names, addresses of both kinds, and ports of their own', () => {
+  const hosts = (text, port) => readSettings({ VPCFLOWD_HOST: text, VPCFLOWD_PORT: port }).hosts;
+  const host = (name, port) => ({ host: name, port });
+  assert.deepEqual(hosts('a.example, 10.0.0.5:20556,[2001:db8::5]:7,2001:db8::6,[::1],b'), [
+    host('a.example', 20555), host('10.0.0.5', 20556), host('2001:db8::5', 7), host('2001:db8::6', 20555),
+    host('::1', 20555), host('b', 20555),
+  ]);
+  assert.deepEqual(hosts('a,b:2', '99'), [host('a', 99), host('b', 2)]);
 });
 
 test('log group and stream of a payload are found in its first bytes, wherever they stand', () => {

@@ -87,6 +87,15 @@ test('objects that were removed, folders and test events ask neither S3 nor the 
   assert.deepEqual([s3.asked, daemon.connections], [[], 0]);
 });
 
+test('an object that comes byte by byte arrives as it is', async (t) => {
+  const bytes = Readable.from(Array.from(OBJECT, (byte) => Buffer.from([byte])));
+  useServices(t, { s3: fakeS3({ [KEY]: () => ({ ContentLength: OBJECT.length, Body: bytes }) }) });
+  const daemon = await startDaemon(t);
+  useDaemon(t, daemon);
+  assert.deepEqual(await handler(s3Event([KEY]), contextWith(5000)), OK_RESULT);
+  assert.deepEqual(daemon.payloads, [OBJECT]);
+});
+
 test('an empty object is nothing to send', async (t) => {
   useServices(t, { s3: fakeS3({ [KEY]: Buffer.alloc(0) }) });
   const daemon = await startDaemon(t);
@@ -157,17 +166,19 @@ for (const [name, length] of [['shorter', OBJECT.length + 5], ['longer', OBJECT.
   });
 }
 
-test('a body that stalls ends with the time there is', async (t) => {
-  quiet(t);
-  const stall = () => {
-    const Body = new Readable({ read() {} });
-    Body.push(OBJECT.subarray(0, 100));
-    return { ContentLength: OBJECT.length, Body };
-  };
-  useServices(t, { s3: fakeS3({ [KEY]: stall }) });
-  useDaemon(t, await startDaemon(t));
-  await assert.rejects(handler(s3Event([KEY]), contextWith(1000)), /in the time|no reply/);
-});
+for (const length of [0, 3, 100]) {
+  test(`a body that stalls after ${length} bytes ends with the time there is`, async (t) => {
+    quiet(t);
+    const stall = () => {
+      const Body = new Readable({ read() {} });
+      Body.push(OBJECT.subarray(0, length));
+      return { ContentLength: OBJECT.length, Body };
+    };
+    useServices(t, { s3: fakeS3({ [KEY]: stall }) });
+    useDaemon(t, await startDaemon(t));
+    await assert.rejects(handler(s3Event([KEY]), contextWith(1000)), /in the time|no reply/);
+  });
+}
 
 test('a connection that ends while an object is sent: the object is read and sent anew', async (t) => {
   const s3 = fakeS3({ [KEY]: OBJECT });
@@ -248,8 +259,8 @@ test('pieces are the same however the file\'s bytes arrive, so that a repeat is 
 
 test('of files put together each piece has the header that its lines were under', async () => {
   const other = HEADER.split(' ').reverse().join(' ');
-  const reversed = (count) => text(count).trim().split('\n').map((line) => line.split(' ').reverse().join(' ')).join('\n');
-  const members = [`${HEADER}\n${text(40)}`, `${other}\n${reversed(40)}`].map((part) => zlib.gzipSync(part));
+  const turned = text(40).trim().split('\n').map((line) => line.split(' ').reverse().join(' ')).join('\n');
+  const members = [`${HEADER}\n${text(40)}`, `${other}\n${turned}`].map((part) => zlib.gzipSync(part));
   for (const size of [150, 400, 1000, 3000, 1e6]) {
     let records = 0;
     for (const { bytes } of await pieces(Buffer.concat(members), { gzipped: true, size })) {
@@ -271,7 +282,7 @@ test('damaged gzip and a line without an end are refused', async () => {
   const half = OBJECT.subarray(0, OBJECT.length / 2);
   await assert.rejects(pieces(half, { gzipped: true, size: 100 }), { refused: true, message: /gzip data is damaged/ });
   const endless = Buffer.alloc(2_000_000, 'x');
-  await assert.rejects(pieces(endless, { size: 1000, chunk: 65_536 }), { refused: true, message: /a line of more than/ });
+  await assert.rejects(pieces(endless, { size: 1000, chunk: 65_536 }), { refused: true, message: /a line of more/ });
 });
 
 test('a piece without a readable line counts as rejected lines, a whole file like it as refused', async (t) => {

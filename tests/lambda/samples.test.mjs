@@ -1,5 +1,5 @@
-// Events as others have recorded them, where they are beside the repository (VPCFLOWD_SHARED, else ../shared): each goes through the
-// function into the daemon, and nfcapd tells what arrived. A file without an entry here fails.
+// Events as others have recorded them, where they are at hand (VPCFLOWD_SHARED, else ../shared beside the repository):
+// each goes through the function into the daemon, and nfcapd tells what arrived. A file without an entry here fails.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -111,8 +111,8 @@ test('every recorded event: the answer is the expected one, and nfcapd has its r
   t.mock.method(console, 'warn', () => {});
   const collector = await startNfcapd(t);
   const daemon = await startVpcflowd(t, {
-    conf: `[listener]\naddress = 127.0.0.1:0\n\n[collector "nfcapd"]\ntransport = udp\naddress = 127.0.0.1:${collector.port}\n\n` +
-      '[vpc "default"]\nexporter_ip = 127.0.0.7\n',
+    conf: `[listener]\naddress = 127.0.0.1:0\n\n[collector "nfcapd"]\ntransport = udp\n` +
+      `address = 127.0.0.1:${collector.port}\n\n[vpc "default"]\nexporter_ip = 127.0.0.7\n`,
   });
   useDaemon(t, daemon);
   const objects = { [FLOW_LOG]: readFileSync(join(data, 's3', FLOW_LOG)) };

@@ -56,7 +56,7 @@ test('each source\'s records are in nfcapd, every one of them once', collected, 
   assert.deepEqual(await collector.stop(), all.map(storedForm).sort());
 });
 
-test('the daemon killed within a Kinesis batch: what was reported is sent again, and nothing is missing', options, async (t) => {
+test('the daemon killed within a Kinesis batch: with what was reported sent again, nothing is missing', options, async (t) => {
   t.mock.method(console, 'error', () => {});
   const payloads = Array.from({ length: 400 }, (_, i) => gzipOf(cloudWatchEvent([flowLine(i)])));
   let event = kinesisEvent(payloads);

@@ -1,4 +1,5 @@
-// The real daemon and real collectors: set VPCFLOWD_BIN to the path of the vpcflowd binary, else such tests are skipped.
+// The real daemon and real collectors: set VPCFLOWD_BIN to the path of the vpcflowd binary, else such tests are
+// skipped.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -66,7 +67,6 @@ export async function startVpcflowd(t, { port = 0, conf = null } = {}) {
   });
   died.catch(() => {});
   daemon.stop = async (signal = 'SIGTERM') => {
-    child.kill('SIGCONT');
     child.kill(signal);
     const [code] = await deadline(exited, 20_000, 'the end of vpcflowd');
     return code;
@@ -74,16 +74,6 @@ export async function startVpcflowd(t, { port = 0, conf = null } = {}) {
   t.after(() => child.kill('SIGKILL'));
   daemon.port = await deadline(Promise.race([listening, died]), 20_000, 'the start of vpcflowd');
   return daemon;
-}
-
-// Does this build of the daemon take such a configuration? Keys of a part that it does not have are refused by name.
-export function takes(t, conf) {
-  if (!binary) {
-    return false;
-  }
-  const file = join(temporaryFolder(t), 'vpcflowd.conf');
-  writeFileSync(file, conf.replaceAll('%PORT%', '0'));
-  return spawnSync(binary, ['-t', '-c', file], { encoding: 'utf8' }).status === 0;
 }
 
 export async function flowsOf(daemon, count) {
