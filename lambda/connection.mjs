@@ -60,9 +60,10 @@ export class DaemonConnection {
   }
 
   #transmit(request) {
-    const link = this.#usableLink(request.connectMs);
+    const link = this.#usableLink();
     request.link = link;
     link.queue.push(request);
+    this.#limitConnecting(link, request.connectMs);
     link.socket?.ref();
     if (link.ready) {
       this.#write(link, request);
@@ -128,7 +129,7 @@ export class DaemonConnection {
     this.#lose(link, error);
   }
 
-  #usableLink(connectMs) {
+  #usableLink() {
     const link = this.#link;
     if (link !== null) {
       const stale = link.queue.length === 0 && Date.now() - link.idleSince > IDLE_MAX_MS;
@@ -136,19 +137,23 @@ export class DaemonConnection {
         this.#lose(link, new Error('the connection had ended'));
       }
     }
-    this.#link ??= this.#open(connectMs);
+    this.#link ??= this.#open();
     return this.#link;
   }
 
-  #open(connectMs) {
+  // The first to give a limit is the one that counts.
+  #limitConnecting(link, connectMs) {
+    if (!link.ready && link.timer === null && Number.isFinite(connectMs)) {
+      const late = () => this.#lose(link, new Error(`no connection within ${Math.round(connectMs)} ms`));
+      link.timer = setTimeout(late, connectMs);
+    }
+  }
+
+  #open() {
     const link = {
       socket: null, queue: [], ready: false, ended: false, answered: false, text: '', idleSince: Date.now(),
       used: null, timer: null, wake: null,
     };
-    if (Number.isFinite(connectMs)) {
-      const late = () => this.#lose(link, new Error(`no connection within ${Math.round(connectMs)} ms`));
-      link.timer = setTimeout(late, connectMs);
-    }
     void this.#dial(link);
     return link;
   }
