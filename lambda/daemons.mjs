@@ -15,6 +15,9 @@ const NAME_MS = 3_000;
 const AVOID_MS = 5_000;
 // How long connecting may take where another daemon could be asked instead.
 const CONNECT_MS = 5_000;
+// With less time than this left another daemon is not begun with, and silence says nothing about a daemon.
+const TRY_MIN_MS = 100;
+const SILENCE_MIN_MS = 1_000;
 const STREAMS_KEPT = 4;
 
 // Each payload has a key (its log stream, say), and each key its own order of the daemons (rendezvous hashing): the
@@ -38,7 +41,7 @@ export class Daemons {
     const failures = [];
     for (const [i, target] of targets.entries()) {
       const left = Math.max(0, deadline - Date.now());
-      if (left === 0 && failures.length > 0) {
+      if (left < TRY_MIN_MS && failures.length > 0) {
         break;
       }
       const connectMs = i + 1 < targets.length ? Math.min(CONNECT_MS, left / 2) : Infinity;
@@ -48,11 +51,15 @@ export class Daemons {
         if (!isDaemonsFault(error)) {
           throw error;
         }
-        target.avoidUntil = Date.now() + AVOID_MS;
         failures.push(error);
-        if (error instanceof ReplyTimeout) {
-          break;
+        if (!(error instanceof ReplyTimeout)) {
+          target.avoidUntil = Date.now() + AVOID_MS;
+          continue;
         }
+        if (left >= SILENCE_MIN_MS) {
+          target.avoidUntil = Date.now() + AVOID_MS;
+        }
+        break;
       }
     }
     throw failures.length === 1 ? failures[0] : allFailed(failures);

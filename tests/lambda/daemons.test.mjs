@@ -112,7 +112,7 @@ test('one without a reply is avoided by the next payloads', async (t) => {
   const stuck = await startDaemon(t, () => undefined);
   const solid = await startDaemon(t);
   const pool = daemonsFor(list([stuck, solid]));
-  const results = await Promise.allSettled(KEYS.map((key) => pool.send(payload(key), () => key, soon(500))));
+  const results = await Promise.allSettled(KEYS.map((key) => pool.send(payload(key), () => key, soon(2500))));
   assert.ok(results.some(({ status }) => status === 'rejected'));
   await Promise.all(KEYS.map((key) => pool.send(payload(key), () => key, soon())));
 });
