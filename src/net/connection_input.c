@@ -11,13 +11,24 @@
 #define TLS_READS_MAX (CONNECTION_READ_SIZE / TLS_READ_SIZE) /* before other connections have their turn */
 #define TLS_READ_SIZE (16 << 10)                             /* one record */
 
+/* The framing's bytes as a buffer of their own. libevent says that it has moved them all even where it had no
+ * memory to copy the last, so they are counted. */
+static bool move_payload(struct connection *c, struct evbuffer *bytes)
+{
+    uint64_t length = c->framing.length;
+
+    evbuffer_drain(c->in, c->framing.skip);
+    evbuffer_remove_buffer(c->in, bytes, length);
+    evbuffer_drain(c->in, c->framing.trail);
+    return evbuffer_get_length(bytes) == length;
+}
+
 static void give_payload(struct connection *c)
 {
     struct evbuffer *bytes = evbuffer_new();
-    struct ticket *t = bytes == NULL ? NULL : ticket_new(c);
+    struct ticket *t;
 
-    evbuffer_drain(c->in, c->framing.skip);
-    if (t == NULL || evbuffer_remove_buffer(c->in, bytes, c->framing.length) != (int)c->framing.length) {
+    if (bytes == NULL || !move_payload(c, bytes) || (t = ticket_new(c)) == NULL) {
         log_error("%s: no memory for a payload of %llu bytes", c->peer,
                   (unsigned long long)c->framing.length);
         if (bytes != NULL)
@@ -25,7 +36,6 @@ static void give_payload(struct connection *c)
         c->state = DRAINING;
         return;
     }
-    evbuffer_drain(c->in, c->framing.trail);
     metrics.payload_bytes += c->framing.length;
     c->host->on_ticket(c->host->ctx, +1);
     c->host->calls->on_payload(c->host->calls->ctx, bytes, t);
