@@ -13,7 +13,7 @@
 #include "vpcflowd/unwrap.h"
 
 #define TEXT_KEEP (8u << 20)               /* bytes of text buffer kept from payload to payload */
-#define NAME_MAX_BYTES 2048      /* of a document's owner, logGroup and logStream */
+#define NAME_MAX_BYTES 2048                /* of a document's owner, logGroup and logStream */
 #define EARLIEST_MS UINT64_C(946684800000) /* 2000-01-01: before there was a VPC */
 #define DAY_MS UINT64_C(86400000)
 

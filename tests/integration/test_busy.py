@@ -103,14 +103,14 @@ def fill(client, n):
 
 
 def test_what_no_worker_has_been_given_is_dropped_and_a_repeat_is_tried_by_itself(away, generator):
-    daemon, port = away('3s', max_connections=16)
+    daemon, port = away(f'{3 * SLOW:.0f}s')
     lines = prod_lines(generator, 30)
     payload = payloads.simple_document(lines)
     with Client(daemon.address) as filler, Client(daemon.address) as first, Client(daemon.address) as second:
         fill(filler, 60)
-        time.sleep(0.5)
+        time.sleep(0.5 * SLOW)
         first.data(payload)
-        time.sleep(1.5)
+        time.sleep(1.5 * SLOW)
         second.data(payload)
         assert error_code(first.line(20 * SLOW)) == 503
         told = time.monotonic()
@@ -153,4 +153,3 @@ def test_late_payloads_do_not_keep_others_from_being_told(away):
         assert daemon.memory_kib() < 64 << 10
     for client in clients:
         client.close()
-    daemon.stop()
