@@ -47,6 +47,10 @@ static bool read_units(const char *text, const struct unit *unit, uint64_t *ret)
 
     if (end == NULL)
         return false;
+    if (n == 0 && *end == '\0') { /* nothing of whatever unit */
+        *ret = 0;
+        return true;
+    }
     for (; unit->name != NULL; unit++)
         if (strcasecmp(end, unit->name) == 0)
             return !__builtin_mul_overflow(n, unit->factor, ret);
