@@ -26,8 +26,10 @@ struct event_base;
 
 struct shipment {
     struct messages messages;
-    unsigned pending;      /* the delivery's, from ship() to done() */
-    struct shipment *next; /* the same */
+    const struct conf *conf; /* whose vpc indexes the messages have: the one of enter(). NULL: the delivery's
+                                current one */
+    unsigned pending;        /* the delivery's, from ship() to done() */
+    struct shipment *next;   /* the same */
     /* Frees the shipment, or hands it on; must not call free() of the delivery. */
     void (*done)(struct shipment *s);
     void *owner;
@@ -38,6 +40,18 @@ struct delivery;
 struct delivery_ops {
     /* Takes the shipment until its done(). A shipment without messages for anyone is done at once. */
     void (*ship)(struct delivery *d, struct shipment *s);
+    /* A payload of the current configuration is open: its shipment may come until leave(), whatever
+     * configuration is current then. NULL: nothing depends on it. */
+    void (*enter)(struct delivery *d, const struct conf *conf);
+    void (*leave)(struct delivery *d, const struct conf *conf);
+    /* A new configuration, in two steps, between which nothing else is asked. prepare() opens all that is
+     * new, keeps a reference, and changes nothing: 0, or -1 with ret_err. Then commit(), which cannot fail,
+     * or cancel(). What is the same exporter in both goes on with its socket, sequence number and queue; one
+     * that is gone delivers what it has, and is closed when no payload of its configuration is open. NULL:
+     * nothing depends on it. */
+    int (*prepare)(struct delivery *d, struct conf *conf, struct error *ret_err);
+    void (*commit)(struct delivery *d);
+    void (*cancel)(struct delivery *d);
     /* Nothing is waiting to be sent, or to be made safe. */
     bool (*idle)(const struct delivery *d);
     /* Call back once, from the loop, when idle() has become true; for shutdown. */

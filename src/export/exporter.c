@@ -82,8 +82,8 @@ void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin,
     s->pending++;
     exporter_push(e, (struct part){.kind = PART_SHIPMENT,
                                    .shipment = s,
-                                   .vpc = e->vpc_index,
-                                   .profile = (uint8_t)e->collector->conf->fields,
+                                   .vpc = e->part_vpc,
+                                   .profile = e->part_profile,
                                    .begin = begin,
                                    .next = begin,
                                    .end = end});
@@ -169,7 +169,7 @@ static void on_forget(evutil_socket_t fd, short what, void *arg)
 
 static void set_refresh(struct exporter *e)
 {
-    uint64_t ms = e->collector->conf->template_refresh;
+    uint64_t ms = e->interval = e->collector->conf->template_refresh;
     struct timeval delay = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
     event_add(e->refresh, &delay);
@@ -205,11 +205,12 @@ static void set_replay(struct exporter *e)
 {
     uint64_t window = e->collector->conf->replay_window;
 
-    if (exporter_is_udp(e))
-        e->replay = (struct replay){.window = window < UDP_REPLAY_MAX ? window : UDP_REPLAY_MAX,
-                                    .age = UDP_REPLAY_MS};
-    else if (exporter_is_stream(e))
+    if (exporter_is_udp(e)) {
+        e->replay.window = window < UDP_REPLAY_MAX ? window : UDP_REPLAY_MAX;
+        e->replay.age = UDP_REPLAY_MS;
+    } else if (exporter_is_stream(e)) {
         e->replay.window = window;
+    }
 }
 
 static int open_transport(struct exporter *e, struct error *ret_err)
@@ -269,8 +270,65 @@ void exporter_start(struct exporter *e, const struct timeval *delay)
     } else {
         exporter_introduce(e);
     }
+    e->interval = e->collector->conf->template_refresh;
     if (e->refresh != NULL)
         event_add(e->refresh, delay);
+}
+
+void exporter_take_over(struct exporter *e, bool changed)
+{
+    /* A longer interval holds from the next refresh on, so that reloads cannot put that off for ever. */
+    if (e->refresh != NULL && e->collector->conf->template_refresh < e->interval)
+        set_refresh(e);
+    set_replay(e);
+    if (!changed)
+        return;
+    if (e->state == EXPORTER_HOLDING || e->state == EXPORTER_CONNECTING)
+        e->needs_intro = true;
+    else
+        exporter_introduce(e);
+}
+
+bool exporter_is_done(const struct exporter *e)
+{
+    for (size_t i = e->parts.first; i < e->parts.end; i++)
+        if (e->parts.list[i].kind != PART_OWN && counts(e, &e->parts.list[i]))
+            return false;
+    return true;
+}
+
+static void unlink_from(struct exporter *e, struct exporter_list *list)
+{
+    struct exporter **at = &list->first, *before = NULL;
+
+    while (*at != NULL && *at != e) {
+        before = *at;
+        at = &before->link;
+    }
+    if (*at == NULL)
+        return;
+    *at = e->link;
+    if (list->last == e)
+        list->last = before;
+}
+
+void exporter_leave(struct exporter *e)
+{
+    struct exporter **at = &e->collector->unsynced;
+
+    if (e->linked) {
+        unlink_from(e, &e->host->ready);
+        unlink_from(e, &e->host->starved);
+        unlink_from(e, &e->host->waiting);
+    }
+    while (*at != NULL && *at != e)
+        at = &(*at)->unsynced_link;
+    if (*at != NULL)
+        *at = e->unsynced_link;
+    if (e->away)
+        e->collector->away--;
+    for (size_t i = e->parts.first; i < e->parts.end; i++)
+        e->host->queued -= counts(e, &e->parts.list[i]);
 }
 
 static void free_event(struct event *event)

@@ -42,12 +42,14 @@
 struct event;
 struct event_base;
 struct exporter;
+struct generation;
+struct vpc_interfaces;
 
 struct exporter_list {
     struct exporter *first, *last;
 };
 
-/* What all exporters of a configuration share. delivery_exporters.c owns it and runs its lists. */
+/* What all exporters share. delivery_exporters.c owns it and runs its lists. */
 struct exporter_host {
     struct event_base *base;
     struct options_encoder *options;
@@ -62,7 +64,10 @@ struct exporter_host {
 
 /* What the exporters towards one collector share. */
 struct exporter_collector {
-    const struct conf_collector *conf;
+    const struct conf_collector *conf; /* of `generation`: changes with it */
+    struct generation *generation;     /* the last that has it; NULL: none yet */
+    unsigned users;                    /* generations and exporters */
+    struct exporter_collector *next;
     struct transport *file;    /* TRANSPORT_FILE: the one that all write to; else NULL */
     struct tls_context *tls;   /* TRANSPORT_TLS */
     struct exporter *unsynced; /* exporters with something that is written, not safe */
@@ -82,10 +87,10 @@ struct exporter_tally {
 struct exporter {
     struct exporter_host *host;
     struct exporter_collector *collector;
-    const struct conf_vpc *vpc;
-    const struct interfaces *interfaces;
-    uint32_t vpc_index;
-    struct transport *transport; /* the collector's file, or its own */
+    const struct conf_vpc *vpc;        /* of `generation`: changes with it, but for what it is known by */
+    struct vpc_interfaces *interfaces; /* the same */
+    uint8_t profiles;                  /* 1 << enum conf_fields: all that it has ever had messages of */
+    struct transport *transport;       /* the collector's file, or its own */
     struct parts parts;
     struct exporter_tally tally, safe_tally;
     uint32_t templates;     /* how many of the registry's it has sent or queued */
@@ -103,6 +108,7 @@ struct exporter {
     struct event *retry;    /* HOLDING: try again; PROBING: no complaint has come; CONNECTING: no answer;
                                RUNNING, a stream: look for acknowledgments */
     struct event *refresh;  /* NULL for a file */
+    uint64_t interval;      /* of `refresh`, ms: as it was when that was set */
     struct event *writable; /* the same */
     struct event *readable; /* the same */
     struct exporter *link;  /* in one of the host's lists */
@@ -118,7 +124,16 @@ struct exporter {
     /* While a shipment is queued: its messages for this exporter are in [part_begin, part_end). */
     uint64_t shipment;
     uint32_t part_begin, part_end;
+    uint32_t part_vpc; /* and they are of this vpc and profile */
+    uint8_t part_profile;
     struct exporter *concerned_link;
+
+    /* generations.h */
+    struct generation *generation; /* the last that has it; NULL: none yet */
+    unsigned users;                /* generations that are not over */
+    struct exporter *next;         /* in its bucket */
+    struct exporter *leaving_link;
+    bool leaving; /* in the list of those that no generation may have any more */
 };
 
 /* A part for the shipment, at most one own part each for templates and interfaces. */
@@ -126,17 +141,25 @@ struct exporter {
 
 void volley_init(struct volley *v);
 
-/* e->host, collector, vpc, interfaces and vpc_index are set. 0, or -1 with ret_err; exporter_close() in both
+/* e->host, collector, vpc and interfaces are set. 0, or -1 with ret_err; exporter_close() in both
  * cases. */
 int exporter_open(struct exporter *e, struct error *ret_err);
 void exporter_close(struct exporter *e);
 /* Queues the first templates and options records, or begins to connect; `delay` until the next ones. */
 void exporter_start(struct exporter *e, const struct timeval *delay);
+/* A new configuration has it too; `changed`: what it says of itself. */
+void exporter_take_over(struct exporter *e, bool changed);
+/* Nothing of a shipment is in its queue. */
+bool exporter_is_done(const struct exporter *e);
+/* Off the host's lists and counts, before exporter_close(); only when it is done. */
+void exporter_leave(struct exporter *e);
 
 /* These three never fail after parts_reserve(&e->parts, EXPORTER_PARTS_PER_SHIPMENT): without memory for
  * templates or interfaces, the exporter holds until it has sent them. */
 void exporter_queue_templates(struct exporter *e, uint32_t count);
-void exporter_queue_interfaces(struct exporter *e, const struct interface_note *notes, uint32_t count);
+/* `known` holds the notes' text. */
+void exporter_queue_interfaces(struct exporter *e, const struct messages *known,
+                               const struct interface_note *notes, uint32_t count);
 void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin, uint32_t end);
 
 /* Sends what may be sent now, and looks for acknowledgments; what remains puts the exporter on a list or

@@ -1,23 +1,41 @@
 /* What an exporter says of itself and of its interfaces: templates and options records, as messages of its
  * own in its queue. The intro says it all: before anything else, at every refresh, and after every hold.
  */
-#include "export/exporter.h"
+#include "export/generations.h"
 
 #include <stdlib.h>
+
+/* Data templates [from, to) of every profile that the queue may have messages of. */
+static int add_templates(struct exporter *e, uint32_t from, uint32_t to, struct messages *out,
+                         struct error *ret_err)
+{
+    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
+        if ((e->profiles & 1u << p) != 0 &&
+            options_templates(e->host->options, (enum conf_fields)p, from, to, out, ret_err) < 0)
+            return -1;
+    return 0;
+}
+
+/* With details of the interfaces if a profile needs them. */
+static int add_interfaces(struct exporter *e, const struct messages *known,
+                          const struct interface_note *notes, uint32_t count, struct messages *out,
+                          struct error *ret_err)
+{
+    enum conf_fields profile = (e->profiles & 1u << FIELDS_STANDARD) != 0 ? FIELDS_STANDARD : FIELDS_FULL;
+
+    return options_interface(e->host->options, e->vpc, profile, known, notes, count, out, ret_err);
+}
 
 static int make_intro(struct exporter *e, struct messages *out, struct error *ret_err)
 {
     struct options_encoder *o = e->host->options;
-    enum conf_fields profile = e->collector->conf->fields;
-    const struct messages *known = &e->interfaces->known;
+    const struct messages *known = &e->interfaces->table.known;
 
     /* Types first: libfixbuf's readers name a template's private elements as they meet the template. */
     if ((exporter_is_udp(e) ? options_types(o, out, ret_err) : options_types_variable(o, out, ret_err)) < 0 ||
-        options_vpc(o, e->vpc, out, ret_err) < 0 ||
-        options_templates(o, profile, 0, e->templates, out, ret_err) < 0)
+        options_vpc(o, e->vpc, out, ret_err) < 0 || add_templates(e, 0, e->templates, out, ret_err) < 0)
         return -1;
-    if (known->note_count > 0 &&
-        options_interface(o, e->vpc, profile, known, known->notes, known->note_count, out, ret_err) < 0)
+    if (known->note_count > 0 && add_interfaces(e, known, known->notes, known->note_count, out, ret_err) < 0)
         return -1;
     return options_statistics(o, e->vpc, &e->tally.sent, out, ret_err);
 }
@@ -77,11 +95,12 @@ void exporter_queue_templates(struct exporter *e, uint32_t count)
         return;
     own = calloc(1, sizeof(*own));
     if (own != NULL)
-        rc = options_templates(e->host->options, e->collector->conf->fields, from, count, own, &why);
+        rc = add_templates(e, from, count, own, &why);
     queue_own(e, own, rc, &why);
 }
 
-void exporter_queue_interfaces(struct exporter *e, const struct interface_note *notes, uint32_t count)
+void exporter_queue_interfaces(struct exporter *e, const struct messages *known,
+                               const struct interface_note *notes, uint32_t count)
 {
     struct error why = {.kind = ERROR_NO_MEMORY, .detail = "no memory for interface names"};
     struct messages *own;
@@ -91,8 +110,7 @@ void exporter_queue_interfaces(struct exporter *e, const struct interface_note *
         return;
     own = calloc(1, sizeof(*own));
     if (own != NULL)
-        rc = options_interface(e->host->options, e->vpc, e->collector->conf->fields, &e->interfaces->known,
-                               notes, count, own, &why);
+        rc = add_interfaces(e, known, notes, count, own, &why);
     queue_own(e, own, rc, &why);
 }
 

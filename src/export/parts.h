@@ -21,8 +21,9 @@ enum part_kind {
 
 struct part {
     enum part_kind kind;
-    uint8_t profile; /* of a shipment's messages: those of this profile and VPC are the exporter's */
-    uint32_t vpc;
+    uint8_t
+        profile;  /* of a shipment's messages: those of this profile and VPC are the exporter's; the index */
+    uint32_t vpc; /* is the shipment's own snapshot's, which a newer one may give to another exporter */
     union {
         struct shipment *shipment;
         struct messages *own;

@@ -79,8 +79,12 @@ struct transport *transport_udp_open(const struct conf_vpc *vpc, const struct co
  * known to fail before is an error now. NULL with ret_err, which says what to do. */
 struct transport *transport_stream_open(const struct conf_vpc *vpc, const struct conf_collector *collector,
                                         struct tls_context *tls, struct error *ret_err);
+/* A stream: the context for connections from now on, in place of the one that it was opened with. */
+void transport_stream_trust(struct transport *t, struct tls_context *tls);
 /* Opened for appending, a torn last message cut off (ret_cut: how many bytes). NULL with ret_err. */
 struct transport *transport_file_open(const struct conf_collector *collector, uint64_t *ret_cut,
                                       struct error *ret_err);
+/* Is the open file still the one at its path, not moved away or deleted? */
+bool transport_file_in_place(const struct transport *t);
 
 #endif

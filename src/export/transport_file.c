@@ -286,3 +286,12 @@ struct transport *transport_file_open(const struct conf_collector *collector, ui
         file_free(&f->transport);
     return NULL;
 }
+
+bool transport_file_in_place(const struct transport *t)
+{
+    const struct file *f = (const struct file *)t;
+    struct stat open_file, there;
+
+    return fstat(t->fd, &open_file) == 0 && stat(f->path, &there) == 0 && open_file.st_dev == there.st_dev &&
+           open_file.st_ino == there.st_ino;
+}

@@ -428,3 +428,8 @@ fail:
         stream_free(&s->transport);
     return NULL;
 }
+
+void transport_stream_trust(struct transport *t, struct tls_context *tls)
+{
+    ((struct stream *)t)->context = tls;
+}

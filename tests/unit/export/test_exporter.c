@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "export/generations.h"
+
 /* ---- fdatasync(), in place of the C library's ---- */
 
 static unsigned syncs, sync_failures; /* so many; the next ones */
@@ -754,9 +756,8 @@ static void check_full_kernel(enum transport_result result)
     int fd = listen_as(0);
     struct exporter_host host = {.base = base, .options = &fake};
     struct exporter_collector collector = {.conf = &collectors[0]};
-    struct interfaces none = {0};
-    struct exporter e = {
-        .host = &host, .collector = &collector, .vpc = &vpcs[0], .interfaces = &none, .vpc_index = 0};
+    struct vpc_interfaces none = {0};
+    struct exporter e = {.host = &host, .collector = &collector, .vpc = &vpcs[0], .interfaces = &none};
     struct transport *real;
 
     volley_init(&host.volley);
