@@ -56,7 +56,8 @@ struct pipeline;
 
 struct pipeline_settings {
     enum inflate_backend inflate;
-    uint64_t max_inflated; /* bytes of text, all nesting levels of one payload together */
+    uint64_t max_inflated; /* bytes of text, all nesting levels of one payload together; 0:
+                              listener.max_inflated of the payload's configuration */
 };
 
 /* Takes over `output`. NULL if there is no memory. */

@@ -46,6 +46,7 @@ struct pipeline {
     const struct pipeline_hint *hint;
     struct batch *batch;
     unsigned depth;
+    uint64_t max_inflated;
     uint64_t text_left; /* bytes of text that it may still inflate to */
     uint64_t line;
     uint64_t serial; /* of the last line_source */
@@ -321,7 +322,7 @@ static int run_payload(struct pipeline *p, const struct slice *segments, size_t 
     rc = payload_open(p->inflater, segments, count, text, p->text_left, err);
     if (rc != 0 && err->kind == ERROR_TOO_LARGE)
         error_set(err, ERROR_TOO_LARGE, "it inflates to more than max_inflated = %llu bytes",
-                  (unsigned long long)p->settings.max_inflated);
+                  (unsigned long long)p->max_inflated);
     p->text_left -= text->len; /* of all that is wrapped in this payload, side by side or within each other */
     if (rc == 0) {
         p->depth++;
@@ -366,7 +367,8 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct pipel
     p->hint = hint != NULL ? hint : &no_hint;
     p->batch = ret_batch;
     p->depth = 0;
-    p->text_left = p->settings.max_inflated;
+    p->max_inflated = p->settings.max_inflated != 0 ? p->settings.max_inflated : conf->listener.max_inflated;
+    p->text_left = p->max_inflated;
     p->line = 0;
     p->latest = (uint64_t)time(NULL) * 1000 + DAY_MS;
     p->any_document = false;

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "run/cmdline.h"
+#include "run/reload.h"
 #include "run/service.h"
 #include "vpcflowd/listener.h"
 #include "vpcflowd/log.h"
@@ -15,7 +16,8 @@
 #define SIGNALS 3
 
 struct daemon {
-    struct conf *conf;
+    struct conf *conf; /* one reference */
+    const char *path;  /* of its file, or NULL */
     struct event_base *base;
     struct engine *engine;
     struct listener *listener;
@@ -106,6 +108,76 @@ static void on_fatal(void *ctx)
     finish(ctx, EXIT_FAILED);
 }
 
+/* ---- reload ---- */
+
+/* A connection is a descriptor: take as many as the system lets us have. */
+static void raise_descriptor_limit(const struct conf *conf)
+{
+    struct rlimit limit;
+    rlim_t need = conf->listener.max_connections + conf->vpc_count * (conf->collector_count + 1) + 64;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < need)
+        log_warning("max_connections = %llu needs %llu file descriptors, the system allows %llu (ulimit -n)",
+                    (unsigned long long)conf->listener.max_connections, (unsigned long long)need,
+                    (unsigned long long)limit.rlim_max);
+}
+
+/* All of it or nothing. What can fail comes first, and the listener, which cannot be taken back, last. */
+static int take_up(struct daemon *d, struct conf *next, struct error *ret_err)
+{
+    if (reload_check(d->conf, next, ret_err) != 0 || engine_prepare(d->engine, next, ret_err) != 0)
+        return -1;
+    if (listener_reload(d->listener, next, ret_err) != 0) {
+        engine_cancel(d->engine);
+        return -1;
+    }
+    engine_commit(d->engine);
+    log_set_level(next->daemon.log_level);
+    conf_unref(d->conf);
+    d->conf = conf_ref(next);
+    return 0;
+}
+
+static void load_anew(struct daemon *d)
+{
+    struct conf_error wrong;
+    struct conf *next = conf_load(d->path, &wrong);
+    struct error err;
+
+    if (next == NULL) {
+        log_error("SIGHUP: configuration not reloaded, the old one stays: %s", wrong.text);
+    } else if (take_up(d, next, &err) != 0) {
+        log_error("SIGHUP: configuration not reloaded, the old one stays: %s: %s", d->path, err.detail);
+    } else {
+        raise_descriptor_limit(next);
+        reload_warn(next);
+        log_info("configuration reloaded: %zu [vpc]s, %zu collectors", next->vpc_count,
+                 next->collector_count);
+    }
+    conf_unref(next);
+}
+
+static void reload(struct daemon *d)
+{
+    if (d->stopping) {
+        log_info("SIGHUP: stopping, so the configuration is not reloaded");
+        return;
+    }
+    if (d->path == NULL) {
+        log_warning("SIGHUP: the settings are the command line's: there is no file to reload");
+        return;
+    }
+    service_reloading();
+    load_anew(d);
+    service_ready(listener_address(d->listener));
+}
+
+/* ---- signals ---- */
+
 static void on_signal(evutil_socket_t sig, short what, void *arg)
 {
     struct daemon *d = arg;
@@ -113,7 +185,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 
     (void)what;
     if (sig == SIGHUP) {
-        log_warning("SIGHUP: this version can't reload; restart to take up a changed configuration");
+        reload(d);
         return;
     }
     if (d->stopping) {
@@ -144,22 +216,6 @@ static int watch_signals(struct daemon *d)
     return d->stop_timer == NULL ? -1 : 0;
 }
 
-/* A connection is a descriptor: take as many as the system lets us have. */
-static void raise_descriptor_limit(const struct conf *conf)
-{
-    struct rlimit limit;
-    rlim_t need = conf->listener.max_connections + conf->vpc_count * (conf->collector_count + 1) + 64;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < need)
-        log_warning("max_connections = %llu needs %llu file descriptors, the system allows %llu (ulimit -n)",
-                    (unsigned long long)conf->listener.max_connections, (unsigned long long)need,
-                    (unsigned long long)limit.rlim_max);
-}
-
 static void log_start(const struct daemon *d)
 {
     const struct conf *conf = d->conf;
@@ -184,7 +240,6 @@ static int start(struct daemon *d, enum print_mode print, struct error *err)
     const struct listener_calls calls = {.ctx = d, .on_payload = on_payload, .on_stopped = on_stopped};
     const struct engine_settings settings = {.conf = d->conf,
                                              .print = print,
-                                             .max_inflated = d->conf->listener.max_inflated,
                                              .duplicate_window = d->conf->listener.duplicate_window,
                                              .busy_timeout = d->conf->listener.busy_timeout,
                                              .rejects = &d->conf->rejects,
@@ -233,11 +288,12 @@ static void release(struct daemon *d)
         event_free(d->stop_timer);
     if (d->base != NULL)
         event_base_free(d->base);
+    conf_unref(d->conf);
 }
 
-int daemon_run(struct conf *conf, enum print_mode print)
+int daemon_run(struct conf *conf, const char *path, enum print_mode print)
 {
-    struct daemon d = {.conf = conf, .exit_code = EXIT_FAILED};
+    struct daemon d = {.conf = conf, .path = path, .exit_code = EXIT_FAILED};
     struct error err;
 
     raise_descriptor_limit(conf);

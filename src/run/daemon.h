@@ -10,7 +10,8 @@
 #define IN_FLIGHT_BYTES (64u << 20)
 #define STOP_TIMEOUT_SEC 25 /* below the service's TimeoutStopSec */
 
-/* Returns the process's exit code. */
-int daemon_run(struct conf *conf, enum print_mode print);
+/* Takes over the reference to `conf`. Returns the process's exit code. `path` is the file that `conf` is of,
+ * for SIGHUP; NULL: there is none. */
+int daemon_run(struct conf *conf, const char *path, enum print_mode print);
 
 #endif

@@ -1,4 +1,4 @@
-#include "run/engine.h"
+#include "run/engine_impl.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -6,12 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "run/field_names.h"
-#include "run/flight.h"
-#include "run/patience.h"
 #include "run/refusals.h"
-#include "run/rejects_store.h"
-#include "run/spares.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
 
@@ -21,27 +16,6 @@
 #define JOBS_PER_WORKER 4 /* one is run, the others keep the worker from waiting for the I/O thread */
 #define REST_SECONDS 1    /* without a payload: memory goes back to the system */
 #define FORGET_SECONDS 60 /* between looks for repeats' memory that is too old */
-
-struct engine {
-    struct engine_settings settings;
-    struct template_registry *registry;
-    struct delivery *delivery;
-    struct workers *workers;
-    struct flights open;  /* payloads that wait for their answer */
-    struct flights late;  /* those that got 503 for it after all: their messages still wait to be safe */
-    uint64_t jobs, bytes; /* of the open ones */
-    struct flight_queue queued;
-    struct duplicates *duplicates;
-    struct rejects_store *rejects; /* NULL: none are kept */
-    struct patience patience;      /* of the open ones */
-    struct event *forget;          /* runs while repeats' memory is held */
-    uint64_t working;              /* with the workers */
-    uint64_t shipped;              /* bytes of messages that wait to be safe */
-    struct spares spares;
-    bool stopping;
-    struct event *rest; /* no payload is open: runs REST_SECONDS later */
-    struct field_names names;
-};
 
 static void count_bytes(struct flight *f, uint64_t bytes)
 {
@@ -97,6 +71,8 @@ static void flight_free(struct flight *f)
     count_shipped(f, 0);
     spares_keep(&e->spares, &f->shipment.messages);
     spares_keep(&e->spares, &f->job->batch.messages);
+    if (e->delivery != NULL && e->delivery->ops->leave != NULL)
+        e->delivery->ops->leave(e->delivery, f->job->conf);
     job_free(f->job);
     free(f);
     if (e->jobs == 0 && !evtimer_pending(e->rest, NULL))
@@ -259,7 +235,7 @@ static void on_finished(void *ctx, struct job *job)
     if (b->rejected != 0)
         refusals_lines(f->engine->rejects, f->source, job);
     f->stage = FLIGHT_SHIPPED;
-    f->shipment = (struct shipment){.messages = b->messages, .done = on_safe, .owner = f};
+    f->shipment = (struct shipment){.messages = b->messages, .conf = job->conf, .done = on_safe, .owner = f};
     b->messages = (struct messages){0};
     count_shipped(f, spares_memory_of(&f->shipment.messages) + sizeof(*f) + sizeof(*job));
     give_to_workers(f->engine);
@@ -312,7 +288,7 @@ struct engine *engine_new(struct event_base *base, const struct engine_settings 
         goto fail;
     }
     patience_set(&e->patience, settings->busy_timeout);
-    if (settings->rejects != NULL && engine_set_rejects(e, settings->rejects, ret_err) != 0)
+    if (engine_open_rejects(settings->rejects, &e->rejects, ret_err) != 0)
         goto fail;
     if (settings->print == PRINT_NONE) {
         e->registry =
@@ -353,6 +329,8 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
         return;
     }
     f->engine = e;
+    if (e->delivery->ops->enter != NULL)
+        e->delivery->ops->enter(e->delivery, f->job->conf);
     f->owner = owner;
     f->arrived = flight_now();
     snprintf(f->source, sizeof(f->source), "%s", source);
@@ -364,27 +342,6 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
         give_to_workers(e);
     }
     patience_watch(&e->patience);
-}
-
-void engine_set_duplicate_window(struct engine *e, uint64_t ms)
-{
-    duplicates_set_window(e->duplicates, ms);
-}
-
-void engine_set_busy_timeout(struct engine *e, uint64_t ms)
-{
-    patience_set(&e->patience, ms);
-}
-
-int engine_set_rejects(struct engine *e, const struct conf_rejects *rejects, struct error *ret_err)
-{
-    struct rejects_store *store = NULL;
-
-    if (rejects->directory != NULL && (store = rejects_store_open(rejects, ret_err)) == NULL)
-        return -1;
-    rejects_store_free(e->rejects);
-    e->rejects = store;
-    return 0;
 }
 
 void engine_when_idle(struct engine *e, void (*callback)(void *ctx), void *ctx)
@@ -429,6 +386,7 @@ void engine_free(struct engine *e)
     workers_stop(e->workers);
     if (e->delivery != NULL)
         e->delivery->ops->free(e->delivery);
+    e->delivery = NULL;
     abandon_all(e);
     spares_free(&e->spares);
     duplicates_free(e->duplicates);

@@ -22,9 +22,9 @@ struct engine;
 enum print_mode { PRINT_NONE, PRINT_JSON, PRINT_FTSQ };
 
 struct engine_settings {
-    struct conf *conf;
+    struct conf *conf; /* until the next engine_commit() */
     enum print_mode print;
-    uint64_t max_inflated;
+    uint64_t max_inflated;                   /* 0: listener.max_inflated of the payload's configuration */
     uint64_t duplicate_window, busy_timeout; /* ms; 0: none */
     const struct conf_rejects *rejects;      /* NULL, or without a directory: none are kept */
     void *ctx;
@@ -40,10 +40,13 @@ struct engine *engine_new(struct event_base *base, const struct engine_settings 
  * called before it returns. */
 void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source,
                    struct slice key);
-/* Other settings from now on. The third one: 0, or -1 with ret_err and nothing has changed. */
-void engine_set_duplicate_window(struct engine *e, uint64_t ms);
-void engine_set_busy_timeout(struct engine *e, uint64_t ms);
-int engine_set_rejects(struct engine *e, const struct conf_rejects *rejects, struct error *ret_err);
+/* A daemon's new configuration: for the payloads submitted from then on (those before keep theirs), and its
+ * duplicate_window, busy_timeout and [rejects] for all. engine_prepare() does all that can fail, and changes
+ * nothing: 0, or -1 with ret_err. Then, before the loop goes on, one of the two others. The caller has
+ * checked that what cannot change has not (reload.h). */
+int engine_prepare(struct engine *e, struct conf *conf, struct error *ret_err);
+void engine_commit(struct engine *e);
+void engine_cancel(struct engine *e);
 /* Payloads that wait for their answer, and the memory they hold, compressed or as messages. */
 uint64_t engine_jobs(const struct engine *e);
 /* Calls back once, from the loop, when nothing is left to be sent, or to be made safe. */

@@ -6,15 +6,20 @@
 #include "run/cmdline.h"
 #include "run/daemon.h"
 #include "run/read.h"
+#include "run/reload.h"
 #include "vpcflowd/log.h"
 
 /* --print needs no configuration; anything else without quick settings has a file. */
-static struct conf *load(const struct cmdline *c, struct conf_error *err)
+static const char *conf_path(const struct cmdline *c)
 {
-    bool quick = cmdline_is_quick(c) || (c->conf_path == NULL && c->read && c->print != PRINT_NONE);
-    const char *path = c->conf_path != NULL ? c->conf_path : CONF_DEFAULT_PATH;
+    if (cmdline_is_quick(c) || (c->conf_path == NULL && c->read && c->print != PRINT_NONE))
+        return NULL;
+    return c->conf_path != NULL ? c->conf_path : CONF_DEFAULT_PATH;
+}
 
-    if (quick)
+static struct conf *load(const struct cmdline *c, const char *path, struct conf_error *err)
+{
+    if (path == NULL)
         return conf_quick(&c->quick, err);
     return c->read && !c->test ? conf_load_to_read(path, err) : conf_load(path, err);
 }
@@ -24,27 +29,28 @@ int main(int argc, char **argv)
     struct cmdline c;
     struct conf_error err;
     struct conf *conf;
+    const char *path;
     int code;
 
     if (cmdline_parse(argc, argv, &c, &code) != 0)
         return code;
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of the write */
     signal(SIGXFSZ, SIG_IGN); /* as is a file size limit */
-    conf = load(&c, &err);
+    path = conf_path(&c);
+    conf = load(&c, path, &err);
     if (conf == NULL) {
         fprintf(stderr, "vpcflowd: %s\n", err.text);
         return EXIT_CONFIGURATION;
     }
     log_set_level(conf->daemon.log_level);
-    for (size_t i = 0; i < conf->warning_count; i++)
-        log_warning("%s", conf->warnings[i].text);
+    reload_warn(conf);
     if (c.test) {
         conf_print(conf, stdout);
         code = EXIT_DONE;
     } else if (c.read) {
         code = read_run(conf, c.print, c.files, c.file_count);
     } else {
-        code = daemon_run(conf, c.print);
+        return daemon_run(conf, path, c.print);
     }
     conf_unref(conf);
     return code;

@@ -2,10 +2,20 @@
 
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 void service_ready(const char *address)
 {
     sd_notifyf(0, "READY=1\nSTATUS=listening on %s", address);
+}
+
+void service_reloading(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+               (unsigned long long)ts.tv_sec * 1000000 + (unsigned long long)ts.tv_nsec / 1000);
 }
 
 void service_stopping(void)
@@ -16,6 +26,10 @@ void service_stopping(void)
 void service_ready(const char *address)
 {
     (void)address;
+}
+
+void service_reloading(void)
+{
 }
 
 void service_stopping(void)

@@ -4,6 +4,8 @@
 #define RUN_SERVICE_H
 
 void service_ready(const char *address);
+/* Until the next service_ready(). */
+void service_reloading(void);
 void service_stopping(void);
 
 #endif
