@@ -34,6 +34,7 @@ int bench_gzip(const struct buffer *plain, struct buffer *ret);
 
 int bench_stages(enum bench_shape shape, unsigned records);
 int bench_load(const char *port, const char *file, const char *lengths, unsigned times, unsigned connections);
+int bench_pace(const char *port, const char *file, const char *lengths, unsigned times, double rate);
 int bench_sink(const char *port);
 
 static inline double bench_now(clockid_t clock)

@@ -173,6 +173,54 @@ int bench_load(const char *port, const char *file, const char *lengths, unsigned
     return 0;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Send `times` payloads on one connection, `rate` of them a second, and tell how long each took from its last
+ * byte to its OK: its records are with the collector's kernel by then. */
+int bench_pace(const char *port, const char *file, const char *lengths, unsigned times, double rate)
+{
+    struct client client = {.fd = connect_to(port)};
+    struct payloads payloads = {0};
+    double *took = calloc(times + 1, sizeof(*took)), begin;
+    unsigned sent = 0, answered = 0;
+
+    if (took == NULL || times == 0 || client.fd < 0 || read_payloads(&payloads, file, lengths) != 0)
+        return 1;
+    begin = bench_now(CLOCK_MONOTONIC);
+    while (answered < times) {
+        struct pollfd poller = {.fd = client.fd, .events = POLLIN};
+        double now = bench_now(CLOCK_MONOTONIC), wait = begin + sent / rate - now;
+        struct timespec timeout = {0, wait > 0 ? (long)(wait * 1e9) : 0};
+        int n;
+
+        if (sent < times && wait <= 0) {
+            if (send_next(&payloads, &client) != 0)
+                return 1;
+            took[sent++] = -bench_now(CLOCK_MONOTONIC);
+            continue;
+        }
+        if (ppoll(&poller, 1, sent < times ? &timeout : NULL, NULL) <= 0)
+            continue;
+        n = replies(&client);
+        if (n < 0)
+            return 1;
+        for (now = bench_now(CLOCK_MONOTONIC); n > 0; n--)
+            took[answered++] += now;
+    }
+    qsort(took, times, sizeof(*took), by_size);
+    printf("%.2f %.2f %.2f\n", took[times / 2] * 1e3, took[times - 1 - times / 100] * 1e3,
+           took[times - 1] * 1e3);
+    free(took);
+    close(client.fd);
+    buffer_free(&payloads.bytes);
+    return 0;
+}
+
 /* Takes datagrams and throws them away, until killed. */
 int bench_sink(const char *port)
 {

@@ -34,10 +34,13 @@ int main(int argc, char **argv)
         return generate((enum bench_shape)shape, (unsigned)atoi(argv[3]), argv[4], argv[5]);
     if (argc == 7 && strcmp(argv[1], "load") == 0)
         return bench_load(argv[2], argv[3], argv[4], (unsigned)atoi(argv[5]), (unsigned)atoi(argv[6]));
+    if (argc == 7 && strcmp(argv[1], "pace") == 0)
+        return bench_pace(argv[2], argv[3], argv[4], (unsigned)atoi(argv[5]), atof(argv[6]));
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
     fputs("vpcflowd-bench stages SHAPE RECORDS | generate SHAPE RECORDS GZIP LENGTHS | "
-          "load PORT GZIP LENGTHS TIMES CONNECTIONS | sink PORT\nSHAPE: v2, ipv6, v5, v11\n",
+          "load PORT GZIP LENGTHS TIMES CONNECTIONS | pace PORT GZIP LENGTHS TIMES RATE | sink PORT\nSHAPE: "
+          "v2, ipv6, v5, v11\n",
           stderr);
     return 2;
 }
