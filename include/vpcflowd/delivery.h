@@ -37,6 +37,17 @@ struct shipment {
 
 struct delivery;
 
+/* How an exporter does, for people and monitoring. Texts are valid during the call that gives them. */
+struct exporter_report {
+    const char *vpc, *collector, *exporter_ip; /* exporter_ip "" where it has none (files) */
+    uint32_t domain;
+    enum conf_transport transport;
+    bool away;                          /* the collector does not take messages */
+    uint64_t messages, records, octets; /* sent since the start */
+    uint64_t waiting;                   /* payloads that have a part waiting here */
+    uint64_t spooled;                   /* bytes on disk that wait */
+};
+
 struct delivery_ops {
     /* Takes the shipment until its done(). A shipment without messages for anyone is done at once. */
     void (*ship)(struct delivery *d, struct shipment *s);
@@ -56,6 +67,9 @@ struct delivery_ops {
     bool (*idle)(const struct delivery *d);
     /* Call back once, from the loop, when idle() has become true; for shutdown. */
     void (*when_idle)(struct delivery *d, void (*callback)(void *arg), void *arg);
+    /* Calls `each` for every exporter, in the configuration's order. NULL: there are none. */
+    void (*report)(const struct delivery *d, void (*each)(void *ctx, const struct exporter_report *r),
+                   void *ctx);
     /* Closes everything. What is still pending is forgotten: its done() is never called, and the shipments
      * are the caller's again. */
     void (*free)(struct delivery *d);

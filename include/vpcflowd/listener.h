@@ -52,6 +52,8 @@ struct listener *listener_new(struct event_base *base, struct conf *conf, const 
 int listener_reload(struct listener *l, struct conf *conf, struct error *ret_err);
 /* "127.0.0.1:20555": the address in use, the port as the system gave it. */
 const char *listener_address(const struct listener *l);
+/* That are open. */
+uint64_t listener_connections(const struct listener *l);
 /* Backpressure: read nothing from any connection until resumed. */
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);

@@ -288,7 +288,31 @@ static void set_free(struct delivery *d)
     free(set);
 }
 
+static void set_report(const struct delivery *d, void (*each)(void *ctx, const struct exporter_report *r),
+                       void *ctx)
+{
+    const struct exporter_set *set = (const struct exporter_set *)d;
+    const struct generation *g = set->generations.current;
+
+    for (size_t i = 0; g != NULL && i < g->exporter_count; i++) {
+        const struct exporter *e = g->exporters[i];
+        const struct exporter_report r = {.vpc = e->vpc->name,
+                                          .collector = e->collector->conf->name,
+                                          .exporter_ip = e->vpc->exporter_ip.text,
+                                          .domain = e->vpc->domain,
+                                          .transport = e->collector->conf->transport,
+                                          .away = e->state != EXPORTER_RUNNING,
+                                          .messages = e->tally.sent.messages,
+                                          .records = e->tally.sent.records,
+                                          .octets = e->tally.sent.octets,
+                                          .waiting = e->parts.end - e->parts.first};
+
+        each(ctx, &r);
+    }
+}
+
 static const struct delivery_ops set_ops = {
+    .report = set_report,
     .ship = set_ship,
     .enter = set_enter,
     .leave = set_leave,

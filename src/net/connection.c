@@ -219,7 +219,7 @@ struct connection *connection_new(const struct connection_host *host, struct ter
     c->terms = terms_ref(terms);
     c->channel.fd = fd;
     c->last = &c->first;
-    c->authorised = terms->token_count == 0;
+    c->authorised = terms->tokens == NULL;
     c->state = proxied || terms->tls != NULL ? GREETING : READING;
     memcpy(&c->address, sa, len < sizeof(c->address) ? len : sizeof(c->address));
     peer_text(sa, len, c->peer, sizeof(c->peer));

@@ -72,7 +72,7 @@ void connection_unauthorised(struct connection *c, const char *why)
 static void take_token(struct connection *c)
 {
     bool known =
-        c->terms->token_count == 0 || terms_know_token(c->terms, c->framing.token, c->framing.token_len);
+        c->terms->tokens == NULL || terms_know_token(c->terms, c->framing.token, c->framing.token_len);
 
     explicit_bzero(c->framing.token, sizeof(c->framing.token));
     evbuffer_drain(c->in, c->framing.skip);

@@ -351,6 +351,11 @@ const char *listener_address(const struct listener *l)
     return l->address;
 }
 
+uint64_t listener_connections(const struct listener *l)
+{
+    return l->count;
+}
+
 static void pause_all(struct listener *l, bool paused)
 {
     l->paused = paused;

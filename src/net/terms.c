@@ -4,49 +4,16 @@
 #include <string.h>
 #include <time.h>
 
+#include "net/secrets.h"
 #include "vpcflowd/framing.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/tls.h"
 
 #define EXPIRY_WARNING_DAYS 14L
 
-/* Zeros behind its length, so that every comparison looks at as many bytes. */
-struct token {
-    unsigned char text[FRAMING_TOKEN_MAX];
-    uint64_t len;
-};
-
-static void token_set(struct token *t, const char *text, size_t len)
-{
-    memset(t, 0, sizeof(*t));
-    memcpy(t->text, text, len);
-    t->len = len;
-}
-
-/* 1 or 0, without a branch. */
-static uint64_t token_equal(const struct token *a, const struct token *b)
-{
-    uint64_t difference = a->len ^ b->len;
-
-    for (size_t i = 0; i < FRAMING_TOKEN_MAX; i++) {
-        difference |= (uint64_t)(a->text[i] ^ b->text[i]);
-        __asm__("" : "+r"(difference)); /* the compiler must not find a way to stop early */
-    }
-    return (difference - 1) >> 63;
-}
-
 bool terms_know_token(const struct terms *t, const char *token, size_t len)
 {
-    struct token shown;
-    uint64_t known = 0;
-
-    if (len > FRAMING_TOKEN_MAX)
-        return false;
-    token_set(&shown, token, len);
-    for (size_t i = 0; i < t->token_count; i++)
-        known |= token_equal(&shown, &t->tokens[i]);
-    explicit_bzero(&shown, sizeof(shown));
-    return known != 0;
+    return t->tokens != NULL && secrets_know(t->tokens, token, len);
 }
 
 static int take_tokens(struct terms *t, struct error *ret_err)
@@ -59,19 +26,8 @@ static int take_tokens(struct terms *t, struct error *ret_err)
         return error_set(ret_err, ERROR_INTERNAL, "[listener] token_file = %s: no token is in it",
                          t->listener->token_file);
     }
-    t->tokens = calloc(list->count, sizeof(*t->tokens));
-    if (t->tokens == NULL)
-        return error_set(ret_err, ERROR_NO_MEMORY, "no memory for the tokens");
-    for (size_t i = 0; i < list->count; i++) {
-        size_t len = strlen(list->item[i]);
-
-        if (len == 0 || len > FRAMING_TOKEN_MAX)
-            return error_set(ret_err, ERROR_INTERNAL,
-                             "[listener] token_file = %s: token %zu has %zu bytes; expected 1 to %d",
-                             t->listener->token_file, i + 1, len, FRAMING_TOKEN_MAX);
-        token_set(&t->tokens[t->token_count++], list->item[i], len);
-    }
-    return 0;
+    t->tokens = secrets_new(list);
+    return t->tokens != NULL ? 0 : error_set(ret_err, ERROR_NO_MEMORY, "no memory for the tokens");
 }
 
 static void warn_of_expiry(const struct terms *t)
@@ -129,9 +85,7 @@ void terms_unref(struct terms *t)
 {
     if (t == NULL || --t->refs != 0)
         return;
-    if (t->tokens != NULL)
-        explicit_bzero(t->tokens, t->token_count * sizeof(*t->tokens));
-    free(t->tokens);
+    secrets_free(t->tokens);
     tls_context_free(t->tls);
     conf_unref(t->conf);
     free(t);

@@ -12,6 +12,7 @@
 #include "vpcflowd/conf.h"
 #include "vpcflowd/error.h"
 
+struct secrets;
 struct tls_context;
 
 struct terms {
@@ -19,8 +20,7 @@ struct terms {
     struct conf *conf; /* its own reference */
     const struct conf_listener *listener;
     struct tls_context *tls; /* NULL: none is spoken */
-    struct token *tokens;
-    size_t token_count; /* 0: none is asked for */
+    struct secrets *tokens;  /* NULL: none is asked for */
 };
 
 /* With one reference; NULL with ret_err: a file that can't be used, or no memory. */

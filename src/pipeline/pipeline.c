@@ -302,6 +302,8 @@ static int run_text(struct pipeline *p, struct buffer *text, struct error *err)
     case SNIFF_DEFLATED:
         return run_payload(p, &all, 1, err);
     case SNIFF_EMPTY:
+        if (p->depth > 1) /* one record of many */
+            return 0;
         return error_set(err, ERROR_MALFORMED, "there is nothing in the payload");
     case SNIFF_KPL:
     case SNIFF_TEXT:

@@ -6,9 +6,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "run/admin.h"
 #include "run/cmdline.h"
+#include "run/inlets.h"
 #include "run/reload.h"
 #include "run/service.h"
+#include "vpcflowd/http.h"
 #include "vpcflowd/listener.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
@@ -20,50 +23,13 @@ struct daemon {
     const char *path;  /* of its file, or NULL */
     struct event_base *base;
     struct engine *engine;
-    struct listener *listener;
+    struct inlets inlets;
+    struct admin *admin; /* NULL: none is configured */
     struct event *signals[SIGNALS];
     struct event *stop_timer;
     bool stopping;
     int exit_code;
 };
-
-/* ---- payloads and replies ---- */
-
-static void check_pressure(struct daemon *d)
-{
-    uint64_t jobs = engine_jobs(d->engine), bytes = engine_bytes(d->engine);
-
-    if (jobs >= IN_FLIGHT_JOBS || bytes >= IN_FLIGHT_BYTES)
-        listener_pause(d->listener);
-    else if (jobs <= IN_FLIGHT_JOBS / 2 && bytes <= IN_FLIGHT_BYTES / 2)
-        listener_resume(d->listener);
-}
-
-static void on_payload(void *ctx, struct evbuffer *bytes, struct ticket *ticket)
-{
-    struct daemon *d = ctx;
-
-    engine_submit(d->engine, bytes, ticket, ticket_peer(ticket), slice_of(NULL, 0));
-    check_pressure(d);
-}
-
-static void on_done(void *ctx, void *owner, const struct batch *b)
-{
-    struct daemon *d = ctx;
-    struct ticket *ticket = owner;
-    char line[ERROR_DETAIL_MAX + 64];
-    int code = error_code(b->error.kind);
-
-    if (code == 0)
-        snprintf(line, sizeof(line), "OK exported=%llu skipped=%llu rejected=%llu duplicate=%d",
-                 (unsigned long long)b->exported, (unsigned long long)b->skipped,
-                 (unsigned long long)b->rejected, b->duplicate);
-    else
-        snprintf(line, sizeof(line), "ERR %d %s: %s", code, error_text(b->error.kind), b->error.detail);
-    listener_reply(ticket, line, code == 401 || code == 413);
-    if (!d->stopping)
-        check_pressure(d);
-}
 
 /* ---- the end ---- */
 
@@ -126,12 +92,12 @@ static void raise_descriptor_limit(const struct conf *conf)
                     (unsigned long long)limit.rlim_max);
 }
 
-/* All of it or nothing. What can fail comes first, and the listener, which cannot be taken back, last. */
+/* All of it or nothing. What can fail comes first, and the inlets, which cannot be taken back, last. */
 static int take_up(struct daemon *d, struct conf *next, struct error *ret_err)
 {
     if (reload_check(d->conf, next, ret_err) != 0 || engine_prepare(d->engine, next, ret_err) != 0)
         return -1;
-    if (listener_reload(d->listener, next, ret_err) != 0) {
+    if (inlets_reload(&d->inlets, next, ret_err) != 0) {
         engine_cancel(d->engine);
         return -1;
     }
@@ -173,7 +139,7 @@ static void reload(struct daemon *d)
     }
     service_reloading();
     load_anew(d);
-    service_ready(listener_address(d->listener));
+    service_ready(listener_address(d->inlets.listener));
 }
 
 /* ---- signals ---- */
@@ -198,7 +164,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     service_stopping();
     d->stopping = true;
     event_add(d->stop_timer, &tv);
-    listener_stop(d->listener);
+    inlets_stop(&d->inlets);
 }
 
 /* ---- the beginning ---- */
@@ -232,19 +198,49 @@ static void log_start(const struct daemon *d)
                      c->transport == TRANSPORT_FILE ? c->address_text : c->address.text);
         }
     }
-    log_info("listening on %s", listener_address(d->listener));
+    if (d->inlets.http != NULL)
+        log_info("http on %s", http_address(d->inlets.http));
+    if (d->admin != NULL)
+        log_info("admin on %s", admin_address(d->admin));
+    log_info("listening on %s", listener_address(d->inlets.listener));
+}
+
+static void tell_gauges(void *ctx, struct admin_gauges *ret)
+{
+    struct daemon *d = ctx;
+
+    *ret = (struct admin_gauges){.listening = listener_address(d->inlets.listener),
+                                 .stopping = d->stopping,
+                                 .payloads = engine_jobs(d->engine),
+                                 .bytes = engine_bytes(d->engine),
+                                 .connections = inlets_connections(&d->inlets),
+                                 .vpcs = d->conf->vpc_count,
+                                 .collectors = d->conf->collector_count};
+}
+
+static void tell_exporters(void *ctx, void (*each)(void *to, const struct exporter_report *r), void *to)
+{
+    engine_report(((struct daemon *)ctx)->engine, each, to);
+}
+
+static int open_admin(struct daemon *d, struct error *err)
+{
+    const struct admin_source source = {.ctx = d, .gauges = tell_gauges, .exporters = tell_exporters};
+
+    if (d->conf->admin.address.len == 0)
+        return 0;
+    d->admin = admin_new(d->base, &d->conf->admin.address, &source, err);
+    return d->admin == NULL ? -1 : 0;
 }
 
 static int start(struct daemon *d, enum print_mode print, struct error *err)
 {
-    const struct listener_calls calls = {.ctx = d, .on_payload = on_payload, .on_stopped = on_stopped};
     const struct engine_settings settings = {.conf = d->conf,
                                              .print = print,
                                              .duplicate_window = d->conf->listener.duplicate_window,
                                              .busy_timeout = d->conf->listener.busy_timeout,
                                              .rejects = &d->conf->rejects,
                                              .ctx = d,
-                                             .on_done = on_done,
                                              .on_fatal = on_fatal};
 
     d->base = event_base_new();
@@ -253,8 +249,10 @@ static int start(struct daemon *d, enum print_mode print, struct error *err)
     d->engine = engine_new(d->base, &settings, err);
     if (d->engine == NULL)
         return -1;
-    d->listener = listener_new(d->base, d->conf, &calls, err);
-    return d->listener == NULL ? -1 : 0;
+    d->inlets = (struct inlets){.engine = d->engine, .ctx = d, .on_stopped = on_stopped};
+    if (inlets_open(&d->inlets, d->base, d->conf, err) != 0)
+        return -1;
+    return open_admin(d, err);
 }
 
 static void log_end(void)
@@ -278,9 +276,10 @@ static void log_end(void)
 
 static void release(struct daemon *d)
 {
-    d->stopping = true;
-    engine_free(d->engine); /* first: it answers the tickets that are open */
-    listener_free(d->listener);
+    d->stopping = d->inlets.stopping = true;
+    admin_free(d->admin);
+    engine_free(d->engine); /* before the inlets: it answers the tickets that are open */
+    inlets_free(&d->inlets);
     for (int i = 0; i < SIGNALS; i++)
         if (d->signals[i] != NULL)
             event_free(d->signals[i]);
@@ -302,7 +301,7 @@ int daemon_run(struct conf *conf, const char *path, enum print_mode print)
         goto out;
     }
     log_start(&d);
-    service_ready(listener_address(d.listener));
+    service_ready(listener_address(d.inlets.listener));
     event_base_dispatch(d.base);
     log_end();
 out:

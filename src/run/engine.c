@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "run/refusals.h"
@@ -81,10 +82,8 @@ static void flight_free(struct flight *f)
 
 static void answer(struct flight *f, const struct batch *b)
 {
-    struct engine *e = f->engine;
-
     if (!f->answered)
-        e->settings.on_done(e->settings.ctx, f->owner, b);
+        f->on_done(f->ctx, f->owner, b);
 }
 
 /* ---- repeats ---- */
@@ -310,34 +309,57 @@ fail:
     return NULL;
 }
 
-void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source,
-                   struct slice key)
+/* NULL: no memory. */
+static struct flight *flight_new(struct engine *e, const struct submission *s)
 {
-    size_t length = evbuffer_get_length(payload);
     struct flight *f = calloc(1, sizeof(*f));
+    bool named = s->log_group != NULL && s->log_group[0] != '\0';
+    char *log_group = named ? strdup(s->log_group) : NULL;
 
-    if (f != NULL)
-        f->job = job_new(payload, e->settings.conf, f);
+    if (f != NULL && (!named || log_group != NULL))
+        f->job = job_new(s->payload, e->settings.conf, f);
     if (f == NULL || f->job == NULL) {
-        struct batch none = {0};
-
-        error_set(&none.error, ERROR_NO_MEMORY, "no memory for a payload of %zu bytes", length);
-        metrics.payloads_refused++;
-        e->settings.on_done(e->settings.ctx, owner, &none);
-        evbuffer_free(payload);
+        free(log_group);
         free(f);
+        return NULL;
+    }
+    f->job->hint = (struct pipeline_hint){.log_group = log_group, .format = s->format};
+    f->engine = e;
+    f->ctx = s->ctx;
+    f->owner = s->owner;
+    f->on_done = s->on_done;
+    f->arrived = flight_now();
+    snprintf(f->source, sizeof(f->source), "%s", s->source);
+    return f;
+}
+
+static void refuse_without_memory(const struct submission *s)
+{
+    struct batch none = {0};
+
+    error_set(&none.error, ERROR_NO_MEMORY, "no memory for a payload of %zu bytes",
+              evbuffer_get_length(s->payload));
+    metrics.payloads_refused++;
+    s->on_done(s->ctx, s->owner, &none);
+    evbuffer_free(s->payload);
+    free(s->format);
+}
+
+void engine_submit(struct engine *e, const struct submission *s)
+{
+    size_t length = evbuffer_get_length(s->payload);
+    struct flight *f = flight_new(e, s);
+
+    if (f == NULL) {
+        refuse_without_memory(s);
         return;
     }
-    f->engine = e;
     if (e->delivery->ops->enter != NULL)
         e->delivery->ops->enter(e->delivery, f->job->conf);
-    f->owner = owner;
-    f->arrived = flight_now();
-    snprintf(f->source, sizeof(f->source), "%s", source);
     flights_add(&e->open, f);
     e->jobs++;
     count_bytes(f, length);
-    if (!is_repeat(f, payload, key)) {
+    if (!is_repeat(f, s->payload, s->key)) {
         flight_queue_put(&e->queued, f);
         give_to_workers(e);
     }
@@ -347,6 +369,13 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
 void engine_when_idle(struct engine *e, void (*callback)(void *ctx), void *ctx)
 {
     e->delivery->ops->when_idle(e->delivery, callback, ctx);
+}
+
+void engine_report(const struct engine *e, void (*each)(void *ctx, const struct exporter_report *r),
+                   void *ctx)
+{
+    if (e->delivery->ops->report != NULL)
+        e->delivery->ops->report(e->delivery, each, ctx);
 }
 
 uint64_t engine_jobs(const struct engine *e)

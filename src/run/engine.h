@@ -16,6 +16,7 @@
 #include "vpcflowd/slice.h"
 
 struct event_base;
+struct exporter_report;
 struct evbuffer;
 struct engine;
 
@@ -28,18 +29,25 @@ struct engine_settings {
     uint64_t duplicate_window, busy_timeout; /* ms; 0: none */
     const struct conf_rejects *rejects;      /* NULL, or without a directory: none are kept */
     void *ctx;
-    void (*on_done)(void *ctx, void *owner, const struct batch *batch);
     /* Standard output was closed while printing: nothing can be delivered any more. */
     void (*on_fatal)(void *ctx);
 };
 
 struct engine *engine_new(struct event_base *base, const struct engine_settings *settings,
                           struct error *ret_err);
-/* Takes over `payload`. `source` names the sender in logs. Payloads of the same `key` are taken for the same
- * one; without one (an empty slice), those of the same bytes. Neither need outlive the call. on_done() may be
- * called before it returns. */
-void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, const char *source,
-                   struct slice key);
+/* A payload as it is submitted. Texts need not outlive engine_submit(). */
+struct submission {
+    struct evbuffer *payload; /* taken over */
+    void *ctx, *owner;
+    void (*on_done)(void *ctx, void *owner, const struct batch *batch);
+    const char *source; /* names the sender in logs */
+    struct slice key;   /* payloads of one key are taken for the same one; empty: those of the same bytes */
+    const char *log_group; /* of documents that name none; NULL or "": nobody knows */
+    struct format *format; /* of lines without a header line; NULL: the [vpc]'s. Taken over */
+};
+
+/* on_done() may be called before it returns. */
+void engine_submit(struct engine *e, const struct submission *s);
 /* A daemon's new configuration: for the payloads submitted from then on (those before keep theirs), and its
  * duplicate_window, busy_timeout and [rejects] for all. engine_prepare() does all that can fail, and changes
  * nothing: 0, or -1 with ret_err. Then, before the loop goes on, one of the two others. The caller has
@@ -47,6 +55,9 @@ void engine_submit(struct engine *e, struct evbuffer *payload, void *owner, cons
 int engine_prepare(struct engine *e, struct conf *conf, struct error *ret_err);
 void engine_commit(struct engine *e);
 void engine_cancel(struct engine *e);
+/* Calls `each` for every exporter; not at all with --print. */
+void engine_report(const struct engine *e, void (*each)(void *ctx, const struct exporter_report *r),
+                   void *ctx);
 /* Payloads that wait for their answer, and the memory they hold, compressed or as messages. */
 uint64_t engine_jobs(const struct engine *e);
 /* Calls back once, from the loop, when nothing is left to be sent, or to be made safe. */

@@ -25,7 +25,8 @@ struct flight {
     struct sighting sighting;
     struct shipment shipment;
     struct job *job;
-    void *owner;
+    void *ctx, *owner;
+    void (*on_done)(void *ctx, void *owner, const struct batch *batch);
     uint64_t bytes;   /* what it counts for in engine.bytes */
     uint64_t shipped; /* the same for engine.shipped */
     char source[256];

@@ -57,6 +57,8 @@ fail:
     return NULL;
 }
 
+static void on_done(void *ctx, void *owner, const struct batch *b);
+
 /* One file at a time, so that what is printed keeps the files' order. */
 static void submit_next(struct reader *r)
 {
@@ -65,7 +67,9 @@ static void submit_next(struct reader *r)
         struct evbuffer *bytes = read_file(path);
 
         if (bytes != NULL) {
-            engine_submit(r->engine, bytes, path, path, slice_of(NULL, 0));
+            engine_submit(r->engine,
+                          &(struct submission){
+                              .payload = bytes, .ctx = r, .owner = path, .on_done = on_done, .source = path});
             return;
         }
         r->refused++;
@@ -111,12 +115,8 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
 int read_run(struct conf *conf, enum print_mode print, char **files, int count)
 {
     struct reader r = {.files = files, .count = count, .exit_code = EXIT_FAILED};
-    const struct engine_settings settings = {.conf = conf,
-                                             .print = print,
-                                             .max_inflated = READ_TEXT_MAX,
-                                             .ctx = &r,
-                                             .on_done = on_done,
-                                             .on_fatal = on_fatal};
+    const struct engine_settings settings = {
+        .conf = conf, .print = print, .max_inflated = READ_TEXT_MAX, .ctx = &r, .on_fatal = on_fatal};
     struct error err = {.kind = ERROR_NO_MEMORY, .detail = "no memory to start"};
 
     r.base = event_base_new();
