@@ -44,6 +44,8 @@ void options_interface_layout(struct layout *l);
 void options_type_layout(struct layout *l, enum option_kind kind);
 /* Registers templates that together have all details of an interface. 0, or -1: no memory. */
 int options_register_details(struct template_registry *r);
+/* The template of an interface's details that has just these fields. NULL: the table is full, or no memory. */
+const struct layout *options_details_template(struct template_registry *r, const struct field_set *fields);
 
 /* The following return 0, or -1 with ret_err and no message open. Which kind the next records are: */
 int options_select(struct options_encoder *o, enum option_kind kind, struct error *ret_err);

@@ -69,6 +69,11 @@ static bool next_part(const struct model *m, struct field_set *left, struct fiel
     return used != 0;
 }
 
+const struct layout *options_details_template(struct template_registry *r, const struct field_set *fields)
+{
+    return registry_options(r, fields, details_layout);
+}
+
 /* The fields that go into an interface's details. Addresses have no place there: the table has none. */
 static struct field_set detail_fields(void)
 {
@@ -87,7 +92,7 @@ int options_register_details(struct template_registry *r)
     struct field_set part;
 
     while (next_part(registry_model(r), &left, &part))
-        if (registry_options(r, &part, details_layout) == NULL)
+        if (options_details_template(r, &part) == NULL)
             return -1;
     return 0;
 }
@@ -103,7 +108,7 @@ static const struct layout *details_template(struct options_encoder *o, struct f
 
     if (!next_part(o->model, left, ret_part))
         return NULL;
-    l = registry_options(o->registry, ret_part, details_layout);
+    l = options_details_template(o->registry, ret_part);
     while (l == NULL && next_part(o->model, &all, ret_part)) {
         struct field_set shared = field_set_and(ret_part, &before);
 
@@ -111,7 +116,7 @@ static const struct layout *details_template(struct options_encoder *o, struct f
             continue;
         for (unsigned i = 0; i < 2; i++)
             left->bits[i] = before.bits[i] & ~ret_part->bits[i];
-        l = registry_options(o->registry, ret_part, details_layout);
+        l = options_details_template(o->registry, ret_part);
         break;
     }
     return l;

@@ -28,4 +28,9 @@ const struct layout *registry_options(struct template_registry *r, const struct 
                                       void (*fill)(struct layout *l, const struct model *m,
                                                    const struct field_set *fields));
 
+/* How many there are, and each of them, in the order of their ids. */
+uint32_t registry_options_count(struct template_registry *r);
+const struct layout *registry_options_get(struct template_registry *r, uint32_t index,
+                                          struct field_set *ret_fields);
+
 #endif

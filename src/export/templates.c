@@ -283,3 +283,20 @@ const struct layout *registry_options(struct template_registry *r, const struct 
     pthread_mutex_unlock(&r->lock);
     return l;
 }
+
+uint32_t registry_options_count(struct template_registry *r)
+{
+    uint32_t count;
+
+    pthread_mutex_lock(&r->lock);
+    count = r->options_count;
+    pthread_mutex_unlock(&r->lock);
+    return count;
+}
+
+const struct layout *registry_options_get(struct template_registry *r, uint32_t index,
+                                          struct field_set *ret_fields)
+{
+    *ret_fields = r->options_fields[index];
+    return r->options[index];
+}
