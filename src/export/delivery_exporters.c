@@ -88,7 +88,8 @@ static bool try_ship(struct exporter_set *set, struct shipment *s)
     s->pending = 1;
     if (deal_out(set, s) < 0)
         return false;
-    shipment_put(s);
+    set->host.shipped += s->messages.bytes.len;
+    shipment_put(&set->host, s);
     return true;
 }
 
@@ -109,6 +110,16 @@ static void set_ship(struct delivery *d, struct shipment *s)
     *set->backlog_end = s;
     set->backlog_end = &s->next;
     wait_for_memory(set);
+}
+
+static void set_stop(struct delivery *d)
+{
+    struct exporter_set *set = (struct exporter_set *)d;
+
+    set->host.stopping = true;
+    for (unsigned i = 0; i < GENERATION_BUCKETS; i++)
+        for (struct exporter *e = set->generations.exporters[i]; e != NULL; e = e->next)
+            exporter_spool_stop(e);
 }
 
 static bool set_idle(const struct delivery *d)
@@ -278,6 +289,7 @@ static void set_free(struct delivery *d)
     if (set == NULL)
         return;
     generations_free(&set->generations);
+    spool_free(set->host.spool);
     options_free(set->host.options);
     free_event(set->host.pass);
     tick_free(&set->host.tick);
@@ -319,6 +331,7 @@ static const struct delivery_ops set_ops = {
     .prepare = set_prepare,
     .commit = set_commit,
     .cancel = set_cancel,
+    .stop = set_stop,
     .idle = set_idle,
     .when_idle = set_when_idle,
     .free = set_free,
@@ -337,6 +350,15 @@ static int set_allocate(struct exporter_set *set, struct error *ret_err)
     return 0;
 }
 
+/* Before anybody else has asked the registry for a template: what waits there has ids already. */
+static int open_spool(struct exporter_set *set, const struct conf *conf, struct error *ret_err)
+{
+    if (conf->spool.directory == NULL)
+        return 0;
+    set->host.spool = spool_open(conf, set->host.registry, ret_err);
+    return set->host.spool == NULL ? -1 : 0;
+}
+
 struct delivery *delivery_exporters(struct event_base *base, const struct conf *conf,
                                     struct template_registry *registry, struct error *ret_err)
 {
@@ -348,15 +370,18 @@ struct delivery *delivery_exporters(struct event_base *base, const struct conf *
     }
     set->delivery.ops = &set_ops;
     set->host.base = base;
+    set->host.registry = registry;
     set->host.tick.fd = -1;
     set->generations.host = &set->host;
     set->backlog_end = &set->backlog;
     volley_init(&set->host.volley);
-    if (set_allocate(set, ret_err) < 0)
+    if (set_allocate(set, ret_err) < 0 || open_spool(set, conf, ret_err) < 0)
         goto fail;
     set->host.options = options_new(registry, conf, ret_err);
     if (set->host.options == NULL || set_prepare(&set->delivery, (struct conf *)conf, ret_err) < 0)
         goto fail;
+    if (set->host.spool != NULL)
+        spool_report(set->host.spool);
     set_commit(&set->delivery);
     return &set->delivery;
 

@@ -57,10 +57,20 @@ void exporter_make_wait(struct exporter *e, struct exporter_list *list)
 
 /* ---- queue ---- */
 
-/* A UDP collector's replay keeps nobody from stopping: what it repeats has left once. */
+/* A UDP collector's replay keeps nobody from stopping: what it repeats has left once. What comes from the
+ * spool is still there. */
 static bool counts(const struct exporter *e, const struct part *part)
 {
-    return part->kind != PART_REPLAY || !exporter_is_udp(e);
+    switch (part->kind) {
+    case PART_SHIPMENT:
+    case PART_OWN:
+        return true;
+    case PART_REPLAY:
+        return !exporter_is_udp(e) || e->spool.queue != NULL;
+    case PART_SPOOLED:
+        break;
+    }
+    return false;
 }
 
 void exporter_push(struct exporter *e, struct part part)
@@ -91,16 +101,17 @@ void exporter_queue_part(struct exporter *e, struct shipment *s, uint32_t begin,
 
 void exporter_drop_own(struct exporter *e)
 {
+    exporter_spool_forget_own(e);
     e->host->queued -= parts_drop_own(&e->parts);
     e->intro = NULL;
 }
 
-static void release_part(struct exporter *e, const struct part *part)
+void exporter_release_part(struct exporter *e, const struct part *part)
 {
     e->host->queued -= counts(e, part);
     switch (part->kind) {
     case PART_SHIPMENT:
-        shipment_put(part->shipment);
+        shipment_put(e->host, part->shipment);
         break;
     case PART_OWN:
         if (part->own == e->intro)
@@ -110,6 +121,9 @@ static void release_part(struct exporter *e, const struct part *part)
     case PART_REPLAY:
         part->replay->pinned = false;
         break;
+    case PART_SPOOLED:
+        exporter_spool_release(e, part->spooled, true);
+        break;
     }
 }
 
@@ -118,13 +132,15 @@ void exporter_release(struct exporter *e)
     struct part part;
 
     while (parts_pop_safe(&e->parts, &part))
-        release_part(e, &part);
+        exporter_release_part(e, &part);
 }
 
-void shipment_put(struct shipment *s)
+void shipment_put(struct exporter_host *host, struct shipment *s)
 {
-    if (--s->pending == 0)
-        s->done(s);
+    if (--s->pending != 0)
+        return;
+    host->shipped -= s->messages.bytes.len;
+    s->done(s);
 }
 
 /* ---- events ---- */
@@ -259,7 +275,7 @@ int exporter_open(struct exporter *e, struct error *ret_err)
         exporter_watch(e);
         event_add(e->readable, NULL);
     }
-    return 0;
+    return exporter_spool_open(e, ret_err);
 }
 
 void exporter_start(struct exporter *e, const struct timeval *delay)
@@ -270,6 +286,7 @@ void exporter_start(struct exporter *e, const struct timeval *delay)
     } else {
         exporter_introduce(e);
     }
+    exporter_spool_away(e); /* unless it is soon there */
     e->interval = e->collector->conf->template_refresh;
     if (e->refresh != NULL)
         event_add(e->refresh, delay);
@@ -344,6 +361,7 @@ void exporter_close(struct exporter *e)
     free_event(e->forget);
     free_event(e->writable);
     free_event(e->readable);
+    exporter_spool_close(e);
     parts_free(&e->parts);
     replay_clear(&e->replay);
     if (e->transport != NULL && !exporter_is_file(e))

@@ -23,7 +23,7 @@
  *
  * exporter.c: life, queue, lists; exporter_options.c: templates and options records; exporter_send.c: what is
  * sent next, and sending; exporter_ack.c: what is safe; exporter_hold.c: HOLDING and PROBING;
- * exporter_connect.c: a stream's connection.
+ * exporter_connect.c: a stream's connection; exporter_spool.c: what waits on disk.
  */
 #ifndef EXPORT_EXPORTER_H
 #define EXPORT_EXPORTER_H
@@ -60,6 +60,12 @@ struct exporter_host {
     struct exporter_list waiting; /* the same, having had their turn; or something not acknowledged yet */
     size_t queued; /* parts of all exporters, sent but not safe ones included; UDP's replays not */
     struct volley volley;
+    struct spool *spool; /* NULL: there is none */
+    struct template_registry *registry;
+    uint64_t shipped; /* bytes of messages that were shipped and are not done */
+    unsigned chunks;  /* of the spool, in all exporters' queues */
+    bool stopping;    /* what cannot be sent at once goes to the spool */
+    struct log_limit spool_limit;
 };
 
 /* What the exporters towards one collector share. */
@@ -72,6 +78,7 @@ struct exporter_collector {
     struct tls_context *tls;   /* TRANSPORT_TLS */
     struct exporter *unsynced; /* exporters with something that is written, not safe */
     unsigned away;             /* exporters that cannot send, and have said so */
+    unsigned spooling;         /* exporters that have something in the spool */
     uint64_t window;           /* pacing: the millisecond that `allowance` is for */
     unsigned allowance;        /* messages that may still leave in it, of all the exporters */
     struct log_limit failed_limit, lost_limit, again_limit;
@@ -82,6 +89,16 @@ enum exporter_state { EXPORTER_RUNNING, EXPORTER_HOLDING, EXPORTER_PROBING, EXPO
 struct exporter_tally {
     uint32_t sequence; /* data records sent so far in this transport session, modulo 2^32 (RFC 7011 3.1) */
     struct exporter_statistics sent;
+};
+
+/* What waits on disk (exporter_spool.c). */
+struct exporter_spool {
+    struct spool_queue *queue; /* NULL: it has none */
+    struct event *timer;
+    bool due;        /* the collector has been away for so long that what waits is to go there */
+    bool failed;     /* the disk was of no use: not again before the timer */
+    bool said;       /* counted in the collector's */
+    unsigned chunks; /* of it, in the queue */
 };
 
 struct exporter {
@@ -101,6 +118,8 @@ struct exporter {
     struct event *forget;   /* gives an idle replay's memory back */
     bool forgetting;        /* it is pending */
     uint64_t forget_before; /* replay.end when it began */
+
+    struct exporter_spool spool;
 
     enum exporter_state state;
     bool away;              /* counted in the collector's, and said */
@@ -169,8 +188,11 @@ void exporter_flush(struct exporter *e);
 void exporter_safe(struct exporter *e);
 void exporter_unsafe(struct exporter *e, const struct error *why);
 
+/* Nothing new will come soon: what cannot be sent at once goes to the spool, if there is one. */
+void exporter_spool_stop(struct exporter *e);
+
 /* Counts a shipment's part as safe; done() with the last. */
-void shipment_put(struct shipment *s);
+void shipment_put(struct exporter_host *host, struct shipment *s);
 
 /* ---- what exporter*.c need of each other; nobody else calls these ---- */
 
@@ -190,12 +212,16 @@ void exporter_push_front(struct exporter *e, struct part part);
 void exporter_drop_own(struct exporter *e);
 /* Gives back what is safe: the shipments' parts count down, own messages are freed. */
 void exporter_release(struct exporter *e);
+/* Gives back one that is in the queue no more. */
+void exporter_release_part(struct exporter *e, const struct part *part);
 /* A new connection has a new descriptor. */
 void exporter_watch(struct exporter *e);
 
 /* exporter_options.c: queues the intro, ahead of all that waits, and in place of all own messages that wait:
  * it says what they say. */
 void exporter_introduce(struct exporter *e);
+/* What an IPFIX file begins with. 0, or -1 with ret_err. */
+int exporter_file_intro(struct exporter *e, struct messages *out, struct error *ret_err);
 /* Queues what is told at every refresh of template_refresh. */
 void exporter_tell_again(struct exporter *e);
 
@@ -229,5 +255,24 @@ void exporter_await_complaints(struct exporter *e);
 void exporter_connect(struct exporter *e);
 void exporter_hear(struct exporter *e);
 void exporter_disconnect(struct exporter *e);
+
+/* exporter_spool.c: each does nothing without a spool. 0, or -1 with ret_err; close in both cases. */
+int exporter_spool_open(struct exporter *e, struct error *ret_err);
+void exporter_spool_close(struct exporter *e);
+/* Writes what is to go there, and queues what comes from there. */
+void exporter_spool_turn(struct exporter *e);
+/* Takes another turn if there is more to queue. */
+void exporter_spool_go_on(struct exporter *e);
+/* Something is there that is not in the queue: shipments do not leave before it. */
+bool exporter_spool_first(const struct exporter *e);
+/* The exporter cannot send; it can again. */
+void exporter_spool_away(struct exporter *e);
+void exporter_spool_back(struct exporter *e);
+/* Own messages among what is to be sent are about to be dropped. */
+void exporter_spool_forget_own(struct exporter *e);
+/* What came from there and was not acknowledged comes again: nothing of it counts as sent any more. */
+void exporter_spool_rewind(struct exporter *e);
+/* A chunk has left the queue. */
+void exporter_spool_release(struct exporter *e, struct spooled *s, bool safe);
 
 #endif

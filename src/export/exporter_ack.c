@@ -23,7 +23,7 @@ static uint64_t settle_part(struct exporter *e, struct part *p, uint64_t count, 
         if (!part_message(p, i, &m))
             continue;
         n++;
-        if (p->kind == PART_SHIPMENT)
+        if (p->kind == PART_SHIPMENT || p->kind == PART_SPOOLED)
             replay_keep(&e->replay, m.bytes, m.length, m.records, now);
         else if (p->kind == PART_REPLAY)
             replay_touch(p->replay, i, now);

@@ -81,7 +81,9 @@ static void count_resent(struct exporter *e)
     for (size_t i = e->parts.first; i < e->parts.end && i <= e->parts.next; i++) {
         const struct part *p = &e->parts.list[i];
 
-        for (uint32_t j = p->begin; p->kind == PART_SHIPMENT && j < p->next; j++)
+        if (p->kind != PART_SHIPMENT && p->kind != PART_SPOOLED)
+            continue;
+        for (uint32_t j = p->begin; j < p->next; j++)
             metrics.messages_resent += part_message(p, j, &m);
     }
 }
@@ -95,6 +97,7 @@ void exporter_disconnect(struct exporter *e)
     count_resent(e);
     parts_rewind(&e->parts);
     exporter_drop_own(e);
+    exporter_spool_rewind(e);
     e->sent = e->acked = 0;
     exporter_replay(e);
 }

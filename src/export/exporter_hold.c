@@ -66,6 +66,7 @@ void exporter_hold(struct exporter *e, const struct error *why)
         event_del(e->writable);
     }
     event_add(e->retry, &delay);
+    exporter_spool_away(e);
 }
 
 void exporter_lost(struct exporter *e, const struct error *why)
@@ -90,6 +91,7 @@ static void say_what_is_repeated(struct exporter *e)
 void exporter_works_again(struct exporter *e)
 {
     e->state = EXPORTER_RUNNING;
+    exporter_spool_back(e);
     if (!exporter_is_stream(e))
         e->backoff = 0;
     if (!e->away)

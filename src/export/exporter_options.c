@@ -26,16 +26,32 @@ static int add_interfaces(struct exporter *e, const struct messages *known,
     return options_interface(e->host->options, e->vpc, profile, known, notes, count, out, ret_err);
 }
 
+/* Behind the types: libfixbuf's readers name a template's private elements as they meet the template. */
+static int add_context(struct exporter *e, struct messages *out, struct error *ret_err)
+{
+    const struct messages *known = &e->interfaces->table.known;
+
+    if (options_vpc(e->host->options, e->vpc, out, ret_err) < 0 ||
+        add_templates(e, 0, e->templates, out, ret_err) < 0)
+        return -1;
+    if (known->note_count == 0)
+        return 0;
+    return add_interfaces(e, known, known->notes, known->note_count, out, ret_err);
+}
+
+int exporter_file_intro(struct exporter *e, struct messages *out, struct error *ret_err)
+{
+    if (options_types_variable(e->host->options, out, ret_err) < 0)
+        return -1;
+    return add_context(e, out, ret_err);
+}
+
 static int make_intro(struct exporter *e, struct messages *out, struct error *ret_err)
 {
     struct options_encoder *o = e->host->options;
-    const struct messages *known = &e->interfaces->table.known;
 
-    /* Types first: libfixbuf's readers name a template's private elements as they meet the template. */
     if ((exporter_is_udp(e) ? options_types(o, out, ret_err) : options_types_variable(o, out, ret_err)) < 0 ||
-        options_vpc(o, e->vpc, out, ret_err) < 0 || add_templates(e, 0, e->templates, out, ret_err) < 0)
-        return -1;
-    if (known->note_count > 0 && add_interfaces(e, known, known->notes, known->note_count, out, ret_err) < 0)
+        add_context(e, out, ret_err) < 0)
         return -1;
     return options_statistics(o, e->vpc, &e->tally.sent, out, ret_err);
 }
@@ -81,6 +97,12 @@ static void queue_own(struct exporter *e, struct messages *own, int rc, const st
     exporter_hold(e, why);
 }
 
+/* The intro that is to be sent first will say it; but the spool may need it before. */
+static bool tells_news(const struct exporter *e)
+{
+    return !e->needs_intro || e->spool.queue != NULL;
+}
+
 void exporter_queue_templates(struct exporter *e, uint32_t count)
 {
     struct error why = {.kind = ERROR_NO_MEMORY, .detail = "no memory for templates"};
@@ -91,7 +113,7 @@ void exporter_queue_templates(struct exporter *e, uint32_t count)
     if (count <= from)
         return;
     e->templates = count;
-    if (e->needs_intro)
+    if (!tells_news(e))
         return;
     own = calloc(1, sizeof(*own));
     if (own != NULL)
@@ -106,7 +128,7 @@ void exporter_queue_interfaces(struct exporter *e, const struct messages *known,
     struct messages *own;
     int rc = -1;
 
-    if (count == 0 || e->needs_intro)
+    if (count == 0 || !tells_news(e))
         return;
     own = calloc(1, sizeof(*own));
     if (own != NULL)

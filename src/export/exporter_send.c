@@ -47,11 +47,13 @@ static void add_to_volley(struct exporter *e, const struct outgoing *m, uint32_t
     v->count++;
 }
 
-/* The one place that says what is sent next: the queue's order, and while it is not known whether a UDP
- * collector is back, only messages that can be made again. */
+/* The one place that says what is sent next: the queue's order; while it is not known whether a UDP collector
+ * is back, only messages that can be made again; nothing new ahead of what is in the spool. */
 static bool may_leave(const struct exporter *e, const struct part *p)
 {
-    return e->state != EXPORTER_PROBING || exporter_is_file(e) || p->kind == PART_OWN;
+    if (e->state == EXPORTER_PROBING && !exporter_is_file(e) && p->kind != PART_OWN)
+        return false;
+    return p->kind != PART_SHIPMENT || !exporter_spool_first(e);
 }
 
 static void fill_volley(struct exporter *e, unsigned max, struct origin *origin)
@@ -262,10 +264,12 @@ static bool may_send(const struct exporter *e)
 
 void exporter_flush(struct exporter *e)
 {
+    exporter_spool_turn(e);
     if (!may_send(e))
         return;
     if (e->writable == NULL || !event_pending(e->writable, EV_WRITE, NULL))
         send_turn(e);
     if (exporter_is_stream(e) && e->state == EXPORTER_RUNNING)
         exporter_look_for_acks(e);
+    exporter_spool_go_on(e);
 }

@@ -2,7 +2,8 @@
  * Private to them.
  *
  * options.c: the encoder, data templates, the VPC, statistics; options_interface.c: interfaces;
- * options_types.c: options templates and RFC 5610 type information.
+ * options_details.c: templates of their details; options_types.c: options templates and RFC 5610 type
+ * information.
  */
 #ifndef EXPORT_OPTIONS_IMPL_H
 #define EXPORT_OPTIONS_IMPL_H
@@ -42,10 +43,16 @@ void options_name(char ret[NAME_LENGTH], struct slice name);
 
 void options_interface_layout(struct layout *l);
 void options_type_layout(struct layout *l, enum option_kind kind);
-/* Registers templates that together have all details of an interface. 0, or -1: no memory. */
+/* The fields that go into an interface's details. */
+struct field_set options_detail_fields(void);
+/* Registers templates that together have all details, to fall back on when the table of sets is full. 0, or
+ * -1: no memory. */
 int options_register_details(struct template_registry *r);
-/* The template of an interface's details that has just these fields. NULL: the table is full, or no memory. */
+/* The template of the details that has just these fields. NULL: the table is full, or no memory. */
 const struct layout *options_details_template(struct template_registry *r, const struct field_set *fields);
+/* The template for the next of `left`'s fields, which are moved to ret_part. NULL: there are none left. */
+const struct layout *options_details_of(struct template_registry *r, struct field_set *left,
+                                        struct field_set *ret_part);
 
 /* The following return 0, or -1 with ret_err and no message open. Which kind the next records are: */
 int options_select(struct options_encoder *o, enum option_kind kind, struct error *ret_err);

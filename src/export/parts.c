@@ -12,6 +12,13 @@ void own_free(struct messages *own)
     free(own);
 }
 
+void spooled_free(struct spooled *s)
+{
+    if (s != NULL)
+        messages_free(&s->messages);
+    free(s);
+}
+
 int parts_reserve(struct parts *q, size_t more)
 {
     size_t cap = q->cap == 0 ? PARTS_FIRST : q->cap;
@@ -45,10 +52,15 @@ void parts_push(struct parts *q, struct part part)
 
 void parts_push_front(struct parts *q, struct part part)
 {
+    parts_insert(q, q->next, part);
+}
+
+void parts_insert(struct parts *q, size_t index, struct part part)
+{
     assert(q->end < q->cap);
-    if (q->end > q->next)
-        memmove(q->list + q->next + 1, q->list + q->next, (q->end - q->next) * sizeof(*q->list));
-    q->list[q->next] = part;
+    if (q->end > index)
+        memmove(q->list + index + 1, q->list + index, (q->end - index) * sizeof(*q->list));
+    q->list[index] = part;
     q->end++;
 }
 
@@ -109,9 +121,12 @@ void parts_rewind(struct parts *q)
 
 void parts_free(struct parts *q)
 {
-    for (size_t i = q->first; i < q->end; i++)
+    for (size_t i = q->first; i < q->end; i++) {
         if (q->list[i].kind == PART_OWN)
             own_free(q->list[i].own);
+        if (q->list[i].kind == PART_SPOOLED)
+            spooled_free(q->list[i].spooled);
+    }
     free(q->list);
     *q = (struct parts){0};
 }

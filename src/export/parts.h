@@ -11,12 +11,19 @@
 #define EXPORT_PARTS_H
 
 #include "export/replay.h"
+#include "export/spool.h"
 #include "vpcflowd/delivery.h"
 
 enum part_kind {
     PART_SHIPMENT, /* messages of a shipment, where they are for this exporter */
-    PART_OWN,   /* templates and options records: freed with the part, dropped when they will be made anew */
-    PART_REPLAY /* what the collector may not have stored: the replay ring, pinned for as long */
+    PART_OWN,    /* templates and options records: freed with the part, dropped when they will be made anew */
+    PART_REPLAY, /* what the collector may not have stored: the replay ring, pinned for as long */
+    PART_SPOOLED /* a chunk of the spool: freed with the part, acknowledged there first if it is safe */
+};
+
+struct spooled {
+    struct messages messages;
+    struct spool_position end;
 };
 
 struct part {
@@ -28,6 +35,7 @@ struct part {
         struct shipment *shipment;
         struct messages *own;
         struct replay *replay;
+        struct spooled *spooled;
     };
     uint32_t begin; /* its messages are [begin, end) of the list, where they are this exporter's; before
                        begin: safe */
@@ -48,20 +56,30 @@ struct parts {
 
 /* Frees an exporter's own messages; NULL is none. */
 void own_free(struct messages *own);
+void spooled_free(struct spooled *s);
 
 /* Message i of the part's list. False: it is not this exporter's. */
 static inline bool part_message(const struct part *p, uint32_t i, struct outgoing *ret)
 {
     const struct replay_entry *entry;
-    const struct messages *ms;
+    const struct messages *ms = NULL;
     const struct message *m;
 
-    if (p->kind == PART_REPLAY) {
+    switch (p->kind) {
+    case PART_REPLAY:
         entry = replay_entry(p->replay, i);
         *ret = (struct outgoing){p->replay->bytes + entry->offset, entry->length, entry->records};
         return true;
+    case PART_SHIPMENT:
+        ms = &p->shipment->messages;
+        break;
+    case PART_OWN:
+        ms = p->own;
+        break;
+    case PART_SPOOLED:
+        ms = &p->spooled->messages;
+        break;
     }
-    ms = p->kind == PART_SHIPMENT ? &p->shipment->messages : p->own;
     m = &ms->list[i];
     if (p->kind == PART_SHIPMENT && (m->vpc != p->vpc || m->profile != p->profile))
         return false;
@@ -75,6 +93,8 @@ int parts_reserve(struct parts *q, size_t more);
 void parts_push(struct parts *q, struct part part);
 /* Ahead of everything that is to be sent. */
 void parts_push_front(struct parts *q, struct part part);
+/* Ahead of the part at `index`, of those that are to be sent. */
+void parts_insert(struct parts *q, size_t index, struct part part);
 /* Drops the exporter's own messages among what is to be sent. Returns how many parts that were. */
 size_t parts_drop_own(struct parts *q);
 /* All up to here was sent: the part at `next` + `skip` up to its message `message`. */

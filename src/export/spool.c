@@ -69,8 +69,8 @@ void spool_queue_name(const struct conf_vpc *vpc, const struct conf_collector *c
 
     address_name(&vpc->exporter_ip, exporter, sizeof(exporter), port, sizeof(port));
     address_name(&collector->address, host, sizeof(host), port, sizeof(port));
-    snprintf(ret_name, SPOOL_NAME_MAX, "%s_domain-%u_%s_%s_%s%s", exporter, vpc->domain,
-             transports[collector->transport], host, port, collector->fields == FIELDS_FULL ? "_full" : "");
+    snprintf(ret_name, SPOOL_NAME_MAX, "%s_domain-%u_%s_%s_%s", exporter, vpc->domain,
+             transports[collector->transport], host, port);
     for (char *c = ret_name; *c != '\0'; c++)
         if (strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-", *c) == NULL)
             *c = '-'; /* the colons of IPv6, a zone's % */

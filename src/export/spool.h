@@ -71,9 +71,9 @@ void spool_queue_close(struct spool_queue *q);
 void spool_queue_name(const struct conf_vpc *vpc, const struct conf_collector *collector,
                       char ret_name[SPOOL_NAME_MAX]);
 
-/* A message of ms->bytes; its header is stamped here. 0, or -1 with ret_err: the limit is reached, the disk
- * is full, ... and nothing is left of the group. */
-int spool_append(struct spool_queue *q, const struct messages *ms, const struct message *m,
+/* A message as messages.h has it; its header is stamped here. 0, or -1 with ret_err: the limit is reached,
+ * the disk is full, ... and nothing is left of the group. */
+int spool_append(struct spool_queue *q, const char *bytes, uint32_t length, uint32_t records,
                  struct error *ret_err);
 /* Makes the group safe. The same results. */
 int spool_commit(struct spool_queue *q, struct error *ret_err);
@@ -83,9 +83,9 @@ void spool_rollback(struct spool_queue *q);
 void spool_seal(struct spool_queue *q);
 
 /* Adds the next messages, at most about SPOOL_CHUNK_BYTES of them, to `out`; ret_end is for spool_ack() once
- * all of them are safe. The first ones of a segment that was acknowledged in part before are its options
- * records: the collector may not know them any more. 1, or 0 when all is read, or -1 with ret_err: the disk
- * cannot be read now. */
+ * all of them are safe. The first ones of a segment that was acknowledged in part before are its templates
+ * and options records: the collector may not know them any more. 1, or 0 when all is read, or -1 with
+ * ret_err: the disk cannot be read now. */
 int spool_read(struct spool_queue *q, struct messages *out, struct spool_position *ret_end,
                struct error *ret_err);
 /* All before `upto` is safe at the collector. */

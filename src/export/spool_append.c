@@ -141,16 +141,17 @@ static void stamp(struct spool_queue *q, char *header)
     memcpy(header + 4, field, sizeof(field));
 }
 
-static int put(struct spool_queue *q, const char *bytes, const struct message *m, struct error *ret_err)
+static int put(struct spool_queue *q, const char *bytes, uint32_t length, uint32_t records,
+               struct error *ret_err)
 {
-    if (q->spool->used + q->pending.len + m->length > q->spool->limit)
+    if (q->spool->used + q->pending.len + length > q->spool->limit)
         return full(q->spool, ret_err);
-    if (q->pending.len + m->length > SPOOL_BUFFER_BYTES && flush(q, ret_err) < 0)
+    if (q->pending.len + length > SPOOL_BUFFER_BYTES && flush(q, ret_err) < 0)
         return -1;
-    if (buffer_append(&q->pending, bytes, m->length, SPOOL_BUFFER_BYTES + UINT16_MAX) != BUFFER_OK)
+    if (buffer_append(&q->pending, bytes, length, SPOOL_BUFFER_BYTES + UINT16_MAX) != BUFFER_OK)
         return no_memory(ret_err);
-    stamp(q, q->pending.data + q->pending.len - m->length);
-    q->sequence += m->records;
+    stamp(q, q->pending.data + q->pending.len - length);
+    q->sequence += records;
     return 0;
 }
 
@@ -183,8 +184,11 @@ static int put_intro(struct spool_queue *q, struct error *ret_err)
     struct messages intro = {0};
     int rc = q->intro.make(q->intro.ctx, &intro, ret_err);
 
-    for (uint32_t i = 0; rc == 0 && i < intro.count; i++)
-        rc = put(q, intro.bytes.data + intro.list[i].offset, &intro.list[i], ret_err);
+    for (uint32_t i = 0; rc == 0 && i < intro.count; i++) {
+        const struct message *m = &intro.list[i];
+
+        rc = put(q, intro.bytes.data + m->offset, m->length, m->records, ret_err);
+    }
     messages_free(&intro);
     return rc;
 }
@@ -204,17 +208,17 @@ static int prepare_segment(struct spool_queue *q, struct error *ret_err)
 
 /* ---- groups ---- */
 
-int spool_append(struct spool_queue *q, const struct messages *ms, const struct message *m,
+int spool_append(struct spool_queue *q, const char *bytes, uint32_t length, uint32_t records,
                  struct error *ret_err)
 {
     if (!q->group)
         q->group_segment = q->fd >= 0 ? q->segments[q->count - 1].number : 0;
     q->group = true;
-    if (prepare_segment(q, ret_err) < 0 || put(q, ms->bytes.data + m->offset, m, ret_err) < 0) {
+    if (prepare_segment(q, ret_err) < 0 || put(q, bytes, length, records, ret_err) < 0) {
         spool_rollback(q);
         return -1;
     }
-    q->body += m->length;
+    q->body += length;
     return 0;
 }
 

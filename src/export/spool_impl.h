@@ -112,8 +112,8 @@ void spool_records_free(struct spool_records *r);
 
 enum spool_kind {
     SPOOL_DATA,
-    SPOOL_OPTIONS, /* options records and their templates, which are the same in every run */
-    SPOOL_TYPES    /* the same for type information: a connection has its own */
+    SPOOL_CONTEXT, /* templates and options records: what data needs to be understood */
+    SPOOL_TYPES    /* type information: a connection has its own */
 };
 /* Is there a whole message for `domain`? Its length, or 0. */
 uint32_t spool_message_length(const unsigned char *bytes, size_t n, uint32_t domain);

@@ -152,7 +152,7 @@ static int take_message(struct spool_queue *q, const unsigned char *bytes, uint3
 
     if (spool_records_look(q->records, bytes, length, &m.records, &kind) < 0)
         return -1;
-    if (kind != SPOOL_TYPES && (!again || kind == SPOOL_OPTIONS) && messages_add(out, bytes, &m) != 0)
+    if (kind != SPOOL_TYPES && (!again || kind == SPOOL_CONTEXT) && messages_add(out, bytes, &m) != 0)
         return 1;
     q->at.offset += length;
     return 0;

@@ -191,7 +191,7 @@ static enum spool_kind kind_of(uint32_t set, const unsigned char *body, size_t n
 
     if (id == TEMPLATE_ID_OPTIONS + OPTION_TYPE || id == TEMPLATE_ID_OPTIONS + OPTION_TYPE_VARIABLE)
         return SPOOL_TYPES;
-    return id >= TEMPLATE_ID_OPTIONS ? SPOOL_OPTIONS : SPOOL_DATA;
+    return set < TEMPLATE_ID_FIRST || id >= TEMPLATE_ID_OPTIONS ? SPOOL_CONTEXT : SPOOL_DATA;
 }
 
 int spool_records_look(struct spool_records *r, const unsigned char *message, uint32_t length,

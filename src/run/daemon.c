@@ -164,6 +164,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     service_stopping();
     d->stopping = true;
     event_add(d->stop_timer, &tv);
+    engine_stop(d->engine);
     inlets_stop(&d->inlets);
 }
 

@@ -366,6 +366,12 @@ void engine_submit(struct engine *e, const struct submission *s)
     patience_watch(&e->patience);
 }
 
+void engine_stop(struct engine *e)
+{
+    if (e->delivery->ops->stop != NULL)
+        e->delivery->ops->stop(e->delivery);
+}
+
 void engine_when_idle(struct engine *e, void (*callback)(void *ctx), void *ctx)
 {
     e->delivery->ops->when_idle(e->delivery, callback, ctx);

@@ -60,6 +60,8 @@ void engine_report(const struct engine *e, void (*each)(void *ctx, const struct 
                    void *ctx);
 /* Payloads that wait for their answer, and the memory they hold, compressed or as messages. */
 uint64_t engine_jobs(const struct engine *e);
+/* The daemon is stopping. */
+void engine_stop(struct engine *e);
 /* Calls back once, from the loop, when nothing is left to be sent, or to be made safe. */
 void engine_when_idle(struct engine *e, void (*callback)(void *ctx), void *ctx);
 uint64_t engine_bytes(const struct engine *e);

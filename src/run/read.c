@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +120,9 @@ int read_run(struct conf *conf, enum print_mode print, char **files, int count)
         .conf = conf, .print = print, .max_inflated = READ_TEXT_MAX, .ctx = &r, .on_fatal = on_fatal};
     struct error err = {.kind = ERROR_NO_MEMORY, .detail = "no memory to start"};
 
+    /* The spool is the daemon's, which may be running: files that are read are there as long as it takes. */
+    free(conf->spool.directory);
+    conf->spool.directory = NULL;
     r.base = event_base_new();
     if (r.base == NULL || (r.engine = engine_new(r.base, &settings, &err)) == NULL) {
         log_error("%s", err.detail);

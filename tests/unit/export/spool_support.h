@@ -210,6 +210,13 @@ static inline int tear_down(void **state)
 
 /* ---- what is in it ---- */
 
+static inline int append_first(const struct messages *ms, struct error *ret_err)
+{
+    const struct message *m = &ms->list[0];
+
+    return spool_append(queue, ms->bytes.data + m->offset, m->length, m->records, ret_err);
+}
+
 /* Appends messages with these tags, in groups of `group`. */
 static inline void append_tags(uint32_t from, uint32_t to, uint32_t group)
 {
@@ -221,7 +228,7 @@ static inline void append_tags(uint32_t from, uint32_t to, uint32_t group)
         struct messages ms = {0};
 
         add_data(&ms, e, tag);
-        if (spool_append(queue, &ms, &ms.list[0], &err) < 0)
+        if (append_first(&ms, &err) < 0)
             fail_msg("%s", err.detail);
         if ((tag - from + 1) % group == 0 || tag + 1 == to)
             assert_int_equal(spool_commit(queue, &err), 0);

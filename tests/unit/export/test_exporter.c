@@ -124,7 +124,8 @@ static void a_shared_message_is_never_written_into(void **state)
     s->pending++;
     RUN_UNTIL(base, 1000, s->pending == 1);
     assert_memory_equal(s->messages.bytes.data, copy->messages.bytes.data, copy->messages.bytes.len);
-    shipment_put(s);
+    s->pending--;
+    s->done(s);
     assert_int_equal(done_count, 1);
     for (unsigned i = 0; i < 2; i++) {
         receive_all(fd[i], &r[i]);

@@ -43,11 +43,11 @@ static void what_is_not_committed_is_not_read(void **state)
     append_tags(0, 10, 10);
     e = entry_number(0);
     add_data(&ms, e, 10);
-    assert_int_equal(spool_append(queue, &ms, &ms.list[0], &err), 0);
+    assert_int_equal(append_first(&ms, &err), 0);
     assert_int_equal(read_chunk(0, &(struct spool_position){0}), 0);
     spool_rollback(queue);
     assert_int_equal(read_all(0, false), 10);
-    assert_int_equal(spool_append(queue, &ms, &ms.list[0], &err), 0);
+    assert_int_equal(append_first(&ms, &err), 0);
     assert_int_equal(spool_commit(queue, &err), 0);
     assert_int_equal(read_all(10, false), 11);
     messages_free(&ms);
@@ -264,7 +264,7 @@ static void records_are_counted_whatever_their_form(void **state)
     bytes[18] = (unsigned char)((at - 16) >> 8);
     bytes[19] = (unsigned char)(at - 16);
     assert_int_equal(messages_add(&ms, bytes, &m), 0);
-    assert_int_equal(spool_append(queue, &ms, &ms.list[0], &err), 0);
+    assert_int_equal(append_first(&ms, &err), 0);
     assert_int_equal(spool_commit(queue, &err), 0);
     assert_int_equal(spool_read(queue, &back, &end, &err), 1);
     assert_int_equal(back.list[back.count - 1].records, 3);
@@ -284,7 +284,7 @@ static void exporters_have_directories_of_their_own(void **state)
     spool_queue_name(&flows.vpcs[0], &flows.collectors[0], name);
     assert_string_equal(name, QUEUE_DIRECTORY);
     spool_queue_name(&flows.vpcs[1], &flows.collectors[1], name);
-    assert_string_equal(name, "2001-db8--11_domain-12_udp_2001-db8--1_4740_full");
+    assert_string_equal(name, "2001-db8--11_domain-12_udp_2001-db8--1_4740");
     other = spool_queue_open(spool, &flows.vpcs[1], &flows.collectors[1], &intro, &err);
     assert_non_null(other);
     assert_null(spool_queue_open(spool, &flows.vpcs[0], &flows.collectors[0], &intro, &err));

@@ -202,7 +202,7 @@ static uint32_t append_until_it_fails(uint32_t from, struct error *ret_err)
             int rc;
 
             add_data(&ms, e, done + i);
-            rc = spool_append(queue, &ms, &ms.list[0], ret_err);
+            rc = append_first(&ms, ret_err);
             messages_free(&ms);
             if (rc < 0)
                 return done;
@@ -350,11 +350,11 @@ static void templates_without_room_keep_data_from_being_safe(void **state)
     r.rlim_cur = (rlim_t)size_of(file_path("../templates")) + 100;
     add_data(&ms, e, 10);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
-    if (spool_append(queue, &ms, &ms.list[0], &err) == 0)
+    if (append_first(&ms, &err) == 0)
         assert_int_equal(spool_commit(queue, &err), -1);
     assert_non_null(strstr(err.detail, "File too large"));
     no_file_larger_than_this();
-    assert_int_equal(spool_append(queue, &ms, &ms.list[0], &err), 0);
+    assert_int_equal(append_first(&ms, &err), 0);
     assert_int_equal(spool_commit(queue, &err), 0);
     messages_free(&ms);
     close_spool();

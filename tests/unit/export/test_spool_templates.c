@@ -11,7 +11,7 @@ static void append_one(unsigned kind, uint32_t tag)
         spool_seal(queue);
     known_templates = registry_count(registry);
     add_data(&ms, e, tag);
-    assert_int_equal(spool_append(queue, &ms, &ms.list[0], &err), 0);
+    assert_int_equal(append_first(&ms, &err), 0);
     assert_int_equal(spool_commit(queue, &err), 0);
     messages_free(&ms);
 }
