@@ -95,10 +95,10 @@ struct exporter_tally {
 struct exporter_spool {
     struct spool_queue *queue; /* NULL: it has none */
     struct event *timer;
-    bool due;        /* the collector has been away for so long that what waits is to go there */
-    bool failed;     /* the disk was of no use: not again before the timer */
-    bool said;       /* counted in the collector's */
-    unsigned chunks; /* of it, in the queue */
+    bool due; /* the collector has been away for so long that what waits is to go there */
+    bool cannot_write, cannot_read; /* the disk was of no use: not again before the timer */
+    bool said;                      /* counted in the collector's */
+    unsigned chunks;                /* of it, in the queue */
 };
 
 struct exporter {

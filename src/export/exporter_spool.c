@@ -81,7 +81,7 @@ static bool is_stalled(const struct exporter *e)
 
 static bool wants_to_write(const struct exporter *e)
 {
-    if (e->spool.failed || first_to_write(e) == e->parts.end)
+    if (e->spool.cannot_write || first_to_write(e) == e->parts.end)
         return false;
     return e->spool.due || spool_unread(e->spool.queue) || is_stalled(e) ||
            (e->host->stopping && e->state != EXPORTER_RUNNING) ||
@@ -95,7 +95,6 @@ static void fail(struct exporter *e, const char *what, const struct error *why)
     metrics.spool_errors++;
     log_limited(&e->host->spool_limit, "[vpc \"%s\"] %s the spool for collector \"%s\": %s; trying again",
                 e->vpc->name, what, e->collector->conf->name, why->detail);
-    e->spool.failed = true;
     look_later(e);
 }
 
@@ -187,6 +186,7 @@ static void write_queue(struct exporter *e)
 
     while ((from = first_to_write(e)) < e->parts.end) {
         if (write_batch(e, from, &to, &why) < 0) {
+            e->spool.cannot_write = true;
             fail(e, "cannot write to", &why);
             return;
         }
@@ -220,8 +220,10 @@ static bool read_chunk(struct exporter *e)
         rc = spool_read(e->spool.queue, &s->messages, &s->end, &why);
     if (rc <= 0)
         spooled_free(s);
-    if (rc < 0)
+    if (rc < 0) {
+        e->spool.cannot_read = true;
         fail(e, "cannot read", &why);
+    }
     if (rc <= 0)
         return false;
     e->spool.chunks++;
@@ -233,7 +235,7 @@ static bool read_chunk(struct exporter *e)
 
 static bool wants_to_read(const struct exporter *e)
 {
-    return e->state == EXPORTER_RUNNING && !e->spool.failed && !e->host->stopping &&
+    return e->state == EXPORTER_RUNNING && !e->spool.cannot_read && !e->host->stopping &&
            e->spool.chunks < CHUNKS && spool_unread(e->spool.queue);
 }
 
@@ -342,7 +344,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    e->spool.failed = false;
+    e->spool.cannot_write = e->spool.cannot_read = false;
     if (e->state != EXPORTER_RUNNING || e->host->stopping)
         e->spool.due = true;
     if (e->host->stopping && e->state == EXPORTER_RUNNING && exporter_is_stream(e) &&
