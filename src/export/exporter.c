@@ -57,8 +57,8 @@ void exporter_make_wait(struct exporter *e, struct exporter_list *list)
 
 /* ---- queue ---- */
 
-/* A UDP collector's replay keeps nobody from stopping: what it repeats has left once. What comes from the
- * spool is still there. */
+/* A UDP collector's replay keeps nobody from stopping, unless it can go to the spool: what it repeats has
+ * left once. What comes from the spool is there still. */
 static bool counts(const struct exporter *e, const struct part *part)
 {
     switch (part->kind) {
@@ -66,7 +66,7 @@ static bool counts(const struct exporter *e, const struct part *part)
     case PART_OWN:
         return true;
     case PART_REPLAY:
-        return !exporter_is_udp(e) || e->spool.queue != NULL;
+        return !exporter_is_udp(e) || e->host->spool != NULL;
     case PART_SPOOLED:
         break;
     }

@@ -149,7 +149,7 @@ static size_t cut_half_sent(struct exporter *e, size_t from)
 {
     struct part *p = &e->parts.list[from];
 
-    if (from != e->parts.next || (p->begin == p->next && p->kind != PART_REPLAY))
+    if (from != e->parts.next || p->begin == p->next)
         return from;
     p->end = p->next;
     e->parts.next++;
@@ -337,6 +337,8 @@ void exporter_spool_stop(struct exporter *e)
     exporter_make_ready(e);
 }
 
+static int open_queue(struct exporter *e, struct error *ret_err);
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct exporter *e = arg;
@@ -344,6 +346,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (e->spool.queue == NULL && open_queue(e, &why) < 0)
+        fail(e, "cannot open", &why);
     e->spool.cannot_write = e->spool.cannot_read = false;
     if (e->state != EXPORTER_RUNNING || e->host->stopping)
         e->spool.due = true;
@@ -361,15 +365,15 @@ static int make_intro(void *ctx, struct messages *out, struct error *ret_err)
     return exporter_file_intro(ctx, out, ret_err);
 }
 
-int exporter_spool_open(struct exporter *e, struct error *ret_err)
+/* The place of one that this one replaces (a reload) is free once that one is done. */
+static int open_queue(struct exporter *e, struct error *ret_err)
 {
     const struct spool_intro intro = {.make = make_intro, .ctx = e};
 
-    if (e->host->spool == NULL || exporter_is_file(e))
+    if (spool_queue_is_open(e->host->spool, e->vpc, e->collector->conf)) {
+        look_later(e);
         return 0;
-    e->spool.timer = evtimer_new(e->host->base, on_timer, e);
-    if (e->spool.timer == NULL)
-        return error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter", e->vpc->name);
+    }
     e->spool.queue = spool_queue_open(e->host->spool, e->vpc, e->collector->conf, &intro, ret_err);
     if (e->spool.queue == NULL)
         return -1;
@@ -380,8 +384,33 @@ int exporter_spool_open(struct exporter *e, struct error *ret_err)
     return 0;
 }
 
+int exporter_spool_open(struct exporter *e, struct error *ret_err)
+{
+    if (e->host->spool == NULL || exporter_is_file(e))
+        return 0;
+    e->spool.timer = evtimer_new(e->host->base, on_timer, e);
+    if (e->spool.timer == NULL)
+        return error_set(ret_err, ERROR_NO_MEMORY, "[vpc \"%s\"] no memory for its exporter", e->vpc->name);
+    if (open_queue(e, ret_err) < 0)
+        return -1;
+    if (e->spool.queue == NULL)
+        log_info("[vpc \"%s\"] collector \"%s\": another exporter has its place in the spool: it waits for "
+                 "that one "
+                 "to be done",
+                 e->vpc->name, e->collector->conf->name);
+    return 0;
+}
+
+static void say_what_is_kept(const struct exporter *e)
+{
+    if (e->spool.queue != NULL && !spool_is_empty(e->spool.queue))
+        log_info("[vpc \"%s\"] %llu bytes for collector \"%s\" stay in the spool", e->vpc->name,
+                 (unsigned long long)spool_waiting(e->spool.queue), e->collector->conf->name);
+}
+
 void exporter_spool_close(struct exporter *e)
 {
+    say_what_is_kept(e);
     spool_queue_close(e->spool.queue);
     e->spool.queue = NULL;
     if (e->spool.timer != NULL)

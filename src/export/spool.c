@@ -397,6 +397,17 @@ static struct spool_queue *make_queue(struct spool *s, const char *name, struct 
     return add_queue(s, name, ret_err);
 }
 
+bool spool_queue_is_open(const struct spool *s, const struct conf_vpc *vpc,
+                         const struct conf_collector *collector)
+{
+    char name[SPOOL_NAME_MAX];
+    const struct spool_queue *q;
+
+    spool_queue_name(vpc, collector, name);
+    q = find_queue(s, name);
+    return q != NULL && q->open;
+}
+
 struct spool_queue *spool_queue_open(struct spool *s, const struct conf_vpc *vpc,
                                      const struct conf_collector *collector, const struct spool_intro *intro,
                                      struct error *ret_err)

@@ -64,6 +64,9 @@ uint64_t spool_used(const struct spool *s);
 struct spool_queue *spool_queue_open(struct spool *s, const struct conf_vpc *vpc,
                                      const struct conf_collector *collector, const struct spool_intro *intro,
                                      struct error *ret_err);
+/* An exporter has it. */
+bool spool_queue_is_open(const struct spool *s, const struct conf_vpc *vpc,
+                         const struct conf_collector *collector);
 /* What was appended since the last commit is forgotten. NULL is none. */
 void spool_queue_close(struct spool_queue *q);
 /* Its directory's name, of the exporter's identity: address, domain, transport, collector. */
@@ -79,7 +82,8 @@ int spool_append(struct spool_queue *q, const char *bytes, uint32_t length, uint
 int spool_commit(struct spool_queue *q, struct error *ret_err);
 /* Takes the group back. */
 void spool_rollback(struct spool_queue *q);
-/* The next message begins a new segment, with an intro. */
+/* The next message begins a new segment, with an intro. It does anyway when all is read: what comes then may
+ * need what was never appended. */
 void spool_seal(struct spool_queue *q);
 
 /* Adds the next messages, at most about SPOOL_CHUNK_BYTES of them, to `out`; ret_end is for spool_ack() once

@@ -257,6 +257,8 @@ int spool_read(struct spool_queue *q, struct messages *out, struct spool_positio
     q->spool->chunk = NULL;
     if (rc < 0)
         return -1;
+    if (!spool_unread(q))
+        spool_seal(q);
     if (before(q->returned, q->at))
         q->returned = q->at;
     if (out->count > 0) {
