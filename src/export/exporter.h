@@ -23,7 +23,7 @@
  *
  * exporter.c: life, queue, lists; exporter_options.c: templates and options records; exporter_send.c: what is
  * sent next, and sending; exporter_ack.c: what is safe; exporter_hold.c: HOLDING and PROBING;
- * exporter_connect.c: a stream's connection; exporter_spool.c: what waits on disk.
+ * exporter_connect.c: a stream's connection; exporter_spool.c, exporter_spool_sent.c: what waits on disk.
  */
 #ifndef EXPORT_EXPORTER_H
 #define EXPORT_EXPORTER_H
@@ -272,7 +272,10 @@ void exporter_spool_back(struct exporter *e);
 void exporter_spool_forget_own(struct exporter *e);
 /* What came from there and was not acknowledged comes again: nothing of it counts as sent any more. */
 void exporter_spool_rewind(struct exporter *e);
-/* A chunk has left the queue. */
+/* What was sent and is not acknowledged goes to the spool, ahead of what was not sent, and stays in the
+ * queue. Nothing that is in the spool is unread. 0, or -1 with ret_err. */
+int exporter_spool_sent(struct exporter *e, struct error *ret_err);
+/* Something that is in the spool has left the queue. */
 void exporter_spool_release(struct exporter *e, struct spooled *s, bool safe);
 
 #endif

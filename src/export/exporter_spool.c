@@ -184,6 +184,11 @@ static void write_queue(struct exporter *e)
     struct error why = {0};
     size_t from, to = 0;
 
+    if (!spool_unread(e->spool.queue) && exporter_spool_sent(e, &why) < 0) {
+        e->spool.cannot_write = true;
+        fail(e, "cannot write to", &why);
+        return;
+    }
     while ((from = first_to_write(e)) < e->parts.end) {
         if (write_batch(e, from, &to, &why) < 0) {
             e->spool.cannot_write = true;
@@ -226,6 +231,7 @@ static bool read_chunk(struct exporter *e)
     }
     if (rc <= 0)
         return false;
+    s->chunk = true;
     e->spool.chunks++;
     e->host->chunks++;
     parts_insert(&e->parts, place_of_chunk(e),
@@ -256,9 +262,9 @@ void exporter_spool_release(struct exporter *e, struct spooled *s, bool safe)
 {
     if (safe)
         spool_ack(e->spool.queue, s->end);
+    e->spool.chunks -= s->chunk;
+    e->host->chunks -= s->chunk;
     spooled_free(s);
-    e->spool.chunks--;
-    e->host->chunks--;
     if (safe)
         say_empty(e);
 }

@@ -18,12 +18,13 @@ enum part_kind {
     PART_SHIPMENT, /* messages of a shipment, where they are for this exporter */
     PART_OWN,    /* templates and options records: freed with the part, dropped when they will be made anew */
     PART_REPLAY, /* what the collector may not have stored: the replay ring, pinned for as long */
-    PART_SPOOLED /* a chunk of the spool: freed with the part, acknowledged there first if it is safe */
+    PART_SPOOLED /* what is in the spool: freed with the part, acknowledged there first if it is safe */
 };
 
 struct spooled {
     struct messages messages;
-    struct spool_position end;
+    struct spool_position end; /* {0, 0}: a later part acknowledges it too */
+    bool chunk;                /* it was read from there; else it was sent before it was written there */
 };
 
 struct part {

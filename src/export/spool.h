@@ -92,6 +92,8 @@ void spool_seal(struct spool_queue *q);
  * ret_err: the disk cannot be read now. */
 int spool_read(struct spool_queue *q, struct messages *out, struct spool_position *ret_end,
                struct error *ret_err);
+/* All that was appended counts as read: it is on its way to the collector already. Returns its end. */
+struct spool_position spool_skip(struct spool_queue *q);
 /* All before `upto` is safe at the collector. */
 void spool_ack(struct spool_queue *q, struct spool_position upto);
 /* What is not acknowledged is read again. */

@@ -52,6 +52,7 @@ struct spool_queue {
     uint64_t read_number; /* the segment that read_fd and records are of */
     struct spool_records *records;
     struct spool_position at;       /* what is read next */
+    struct spool_position skip;     /* what is before it is not returned again until spool_rewind() */
     struct spool_position returned; /* the end of what was read last */
     struct spool_position acked, saved;
 };

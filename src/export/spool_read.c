@@ -148,7 +148,8 @@ static int take_message(struct spool_queue *q, const unsigned char *bytes, uint3
 {
     struct message m = {.length = length};
     enum spool_kind kind;
-    bool again = q->at.segment == q->acked.segment && q->at.offset + length <= q->acked.offset;
+    const struct spool_position end = {q->at.segment, q->at.offset + length};
+    bool again = !before(q->acked, end) || !before(q->skip, end);
 
     if (spool_records_look(q->records, bytes, length, &m.records, &kind) < 0)
         return -1;
@@ -288,9 +289,22 @@ void spool_ack(struct spool_queue *q, struct spool_position upto)
         spool_save_position(q);
 }
 
+struct spool_position spool_skip(struct spool_queue *q)
+{
+    const struct spool_segment *last = &q->segments[q->count - 1];
+
+    q->skip = q->returned = (struct spool_position){last->number, last->end};
+    if (q->at.segment != last->number) {
+        close_read(q);
+        q->at = (struct spool_position){.segment = last->number}; /* its templates are to be met */
+    }
+    return q->skip;
+}
+
 void spool_rewind(struct spool_queue *q)
 {
     close_read(q);
+    q->skip = q->acked;
     q->read_number = 0; /* it is read from its beginning: so are its templates */
     q->at = (struct spool_position){.segment = q->acked.segment};
     q->returned = q->acked;
@@ -298,12 +312,11 @@ void spool_rewind(struct spool_queue *q)
 
 bool spool_unread(const struct spool_queue *q)
 {
-    size_t i = find(q, q->at.segment);
+    struct spool_position from = before(q->at, q->skip) ? q->skip : q->at;
 
-    for (; i < q->count; i++)
-        if (q->segments[i].number != q->at.segment || q->at.offset < q->segments[i].end)
-            if (q->segments[i].end > 0)
-                return true;
+    for (size_t i = find(q, from.segment); i < q->count; i++)
+        if (q->segments[i].end > (q->segments[i].number == from.segment ? from.offset : 0))
+            return true;
     return false;
 }
 

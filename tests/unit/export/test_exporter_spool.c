@@ -256,13 +256,40 @@ static void a_stalled_connection_uses_the_disk_and_keeps_the_order(void **state)
     ship(20000, 1);
     run(1500);
     ship(100, 2);
-    RUN_UNTIL(base, 3000, turn() && safe[next_tag - 1]); /* of those before, something is under way */
+    RUN_UNTIL(base, 3000, turn() && done_count == next_shipment);
     assert_true(spool_has_files());
     collector.reads = true;
     RUN_UNTIL(base, 15000, turn() && done_count == next_shipment && collector.count >= next_tag);
     check_arrived(true);
     assert_int_equal(collector.count, next_tag);
     RUN_UNTIL(base, 3000, turn() && !spool_has_files());
+}
+
+/* What is read, and only not acknowledged, is passed by what comes then: also by templates, which the file
+ * that was begun does not have. */
+static void files_have_the_templates_that_passed_them_by(void **state)
+{
+    (void)state;
+    daemon_start();
+    ship(5000, 0); /* more than the collector's kernel takes */
+    RUN_UNTIL(base, 5000, turn() && done_count == 1);
+    collector_come();
+    collector.reads = false;
+    RUN_UNTIL(base, 5000, turn() && collector.fd >= 0);
+    run(300);
+    assert_true(spool_has_files());
+    ship(5, 7);
+    run(1500);
+    assert_int_equal(done_count, 1);
+    ship(5, 7);
+    RUN_UNTIL(base, 1000, turn() && done_count == 3); /* what was sent before it is on disk as well */
+    collector_go();
+    run(100);
+    collector_come();
+    RUN_UNTIL(base, 8000, turn() && !spool_has_files());
+    RUN_UNTIL(base, 3000, turn() && collector.count >= next_tag);
+    check_arrived(true);
+    assert_int_equal(count_in_log("damaged") + count_in_log("cut off"), 0);
 }
 
 static void a_stop_puts_what_waits_on_disk(void **state)
@@ -379,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_waits_longer_than_a_second_is_safe_on_disk, begin, end),
         cmocka_unit_test_setup_teardown(a_stalled_connection_uses_the_disk_and_keeps_the_order, begin, end),
+        cmocka_unit_test_setup_teardown(files_have_the_templates_that_passed_them_by, begin, end),
         cmocka_unit_test_setup_teardown(a_stop_puts_what_waits_on_disk, begin, end),
         cmocka_unit_test_setup_teardown(a_stop_keeps_what_a_broken_connection_may_have_lost, begin, end),
         cmocka_unit_test_setup_teardown(whatever_the_collector_does_nothing_is_lost_or_late, begin, end),
