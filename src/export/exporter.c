@@ -308,10 +308,13 @@ void exporter_take_over(struct exporter *e, bool changed)
 
 bool exporter_is_done(const struct exporter *e)
 {
-    for (size_t i = e->parts.first; i < e->parts.end; i++)
-        if (e->parts.list[i].kind != PART_OWN && counts(e, &e->parts.list[i]))
+    for (size_t i = e->parts.first; i < e->parts.end; i++) {
+        enum part_kind kind = e->parts.list[i].kind;
+
+        if (kind == PART_SHIPMENT || (kind == PART_REPLAY && !exporter_is_udp(e)))
             return false;
-    return true;
+    }
+    return !exporter_spool_drains(e);
 }
 
 static void unlink_from(struct exporter *e, struct exporter_list *list)

@@ -168,7 +168,7 @@ void exporter_close(struct exporter *e);
 void exporter_start(struct exporter *e, const struct timeval *delay);
 /* A new configuration has it too; `changed`: what it says of itself. */
 void exporter_take_over(struct exporter *e, bool changed);
-/* Nothing of a shipment is in its queue. */
+/* Nothing of a shipment is in its queue, and nothing comes from the spool (what waits there is kept). */
 bool exporter_is_done(const struct exporter *e);
 /* Off the host's lists and counts, before exporter_close(); only when it is done. */
 void exporter_leave(struct exporter *e);
@@ -268,6 +268,8 @@ bool exporter_spool_first(const struct exporter *e);
 /* The exporter cannot send; it can again. */
 void exporter_spool_away(struct exporter *e);
 void exporter_spool_back(struct exporter *e);
+/* Something comes from there now. */
+bool exporter_spool_drains(const struct exporter *e);
 /* Own messages among what is to be sent are about to be dropped. */
 void exporter_spool_forget_own(struct exporter *e);
 /* What came from there and was not acknowledged comes again: nothing of it counts as sent any more. */

@@ -324,6 +324,12 @@ void exporter_spool_back(struct exporter *e)
         e->spool.due = false;
 }
 
+bool exporter_spool_drains(const struct exporter *e)
+{
+    return e->spool.queue != NULL && e->state == EXPORTER_RUNNING && !e->spool.cannot_read &&
+           !spool_is_empty(e->spool.queue);
+}
+
 void exporter_spool_forget_own(struct exporter *e)
 {
     if (e->spool.queue == NULL)
@@ -417,6 +423,8 @@ static void say_what_is_kept(const struct exporter *e)
 void exporter_spool_close(struct exporter *e)
 {
     say_what_is_kept(e);
+    e->collector->spooling -= e->spool.said;
+    e->host->chunks -= e->spool.chunks;
     spool_queue_close(e->spool.queue);
     e->spool.queue = NULL;
     if (e->spool.timer != NULL)

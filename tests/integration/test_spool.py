@@ -82,9 +82,15 @@ class Sink:
         return self
 
     def kill(self):
-        """What it has is kept."""
+        """At once. What it has stored is taken."""
         if self.tcp:
             self.tcp.kill()
+        self.finish()
+
+    def finish(self):
+        """Once it has read all that came: every connection has ended."""
+        if self.tcp:
+            self.tcp.stop()
             for exporter, number, messages in self.tcp.take_connections():
                 self._take(ipfix.Reader(), [(exporter, number, data) for data in messages])
         elif self.udp:
@@ -181,7 +187,7 @@ def test_what_was_accepted_survives_two_restarts_and_arrives_in_order(start, tmp
         sender.send(daemon.address, 1000)  # no detour any more
         daemon.stop()
         assert not segments(spool)
-        sink.kill()
+        sink.finish()
     check_arrived(sink, sender)
     print(f'\n{transport}: {sender.next - 1} records accepted in {sender.payload_of[-1]} payloads, those with the collector away '
           f'in {accepted:.1f} s, {waiting >> 20} MiB in the spool, sent in {drained:.1f} s; 0 lost, 0 twice, all in order')
@@ -208,7 +214,7 @@ def test_a_stop_with_the_collector_away_is_quick_and_loses_nothing(start, tmp_pa
         daemon = start(['-c', path])
         until_empty(spool)
         daemon.stop()
-        sink.kill()
+        sink.finish()
     check_arrived(sink, sender)
 
 
@@ -239,7 +245,7 @@ def test_a_torn_end_after_a_power_cut_is_cut_off(start, tmp_path, kind):
         assert daemon.stderr.count('are cut off') == 2
         daemon.stop()
         assert not list(spool.glob('*/*damaged*'))
-        sink.kill()
+        sink.finish()
     check_arrived(sink, sender)
 
 
@@ -280,7 +286,7 @@ def fill_and_empty(start, tmp_path, spool, sink, limit, said):
     load.finish()
     until_empty(spool)
     daemon.stop()
-    sink.kill()
+    sink.finish()
     check_arrived(sink, sender)
     return size
 
@@ -329,7 +335,7 @@ def test_a_collector_that_dies_while_it_gets_the_spool_loses_nothing(start, tmp_
         sender.send(daemon.address, 2000)
         until_empty(spool)
         daemon.stop()
-        sink.kill()
+        sink.finish()
     repeated = check_arrived(sink, sender, repeats=True)
     assert repeated > 0, 'killed so often, and nothing came again'
 
@@ -356,7 +362,7 @@ def test_files_can_be_read_while_the_daemon_has_the_spool(start, tmp_path):
         result = run(['-c', path, '--read', log])
         assert result.returncode == 0, result.stderr
         daemon.stop()
-        sink.kill()
+        sink.finish()
     assert sorted(itertools.chain(*sink.arrived.values())) == list(range(1, 101))
 
 
@@ -375,7 +381,7 @@ def test_another_enterprise_number_keeps_the_old_files_and_goes_on(start, tmp_pa
         sender = Sender()
         sender.send(daemon.address, 1000)
         daemon.stop()
-        sink.kill()
+        sink.finish()
     check_arrived(sink, sender)
     kept = list(spool.glob('*/*.ipfix.unreadable-templates'))
     assert len(kept) == 2
@@ -393,5 +399,5 @@ def test_a_collector_that_is_there_needs_no_disk(start, tmp_path):
         sender.send(daemon.address, 5000)
         daemon.stop()
         assert not segments(spool) and not (spool / 'templates').exists()
-        sink.kill()
+        sink.finish()
     check_arrived(sink, sender)
