@@ -49,7 +49,7 @@ static enum transport_result fail(struct error *ret_err, int error)
     if (error == ECONNRESET || error == EPIPE)
         error_set(ret_err, ERROR_INTERNAL, "the collector has reset the connection");
     else if (error == ETIMEDOUT)
-        error_set(ret_err, ERROR_INTERNAL, "the collector has not answered for %d s", SILENCE_MAX);
+        error_set(ret_err, ERROR_INTERNAL, "the collector has taken nothing for %d s", SILENCE_MAX);
     else
         source_fail(ret_err, error);
     return TRANSPORT_FAILED;

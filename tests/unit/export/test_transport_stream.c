@@ -6,10 +6,10 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 
+#include "certificates.h"
 #include "export/exporter.h"
 #include "export/marks.h"
 #include "export/transport.h"
-#include "certificates.h"
 #include "vpcflowd/tls.h"
 
 static struct volley volley;
@@ -43,22 +43,24 @@ struct end {
 
 #define END_BYTES (64u << 20)
 
+static const char *peer_ip = "127.0.0.1", *source_ip = "127.0.0.41";
+
 static void end_listen(struct end *c, int receive_buffer, struct conf_collector *collector)
 {
     static char name[] = "flowtraq";
-    struct conf_address a = address_of("127.0.0.1", 0);
+    struct conf_address a = address_of(peer_ip, 0);
 
     *c = (struct end){.fd = -1};
     c->bytes = malloc(END_BYTES);
     assert_non_null(c->bytes);
-    c->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    c->listener = socket(a.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (receive_buffer > 0)
         setsockopt(c->listener, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
     assert_int_equal(bind(c->listener, (struct sockaddr *)&a.addr, a.len), 0);
     assert_int_equal(listen(c->listener, 4), 0);
     assert_int_equal(getsockname(c->listener, (struct sockaddr *)&a.addr, &a.len), 0);
     *collector = (struct conf_collector){
-        .name = name, .address = address_of("127.0.0.1", ntohs(((struct sockaddr_in *)&a.addr)->sin_port))};
+        .name = name, .address = address_of(peer_ip, ntohs(((struct sockaddr_in *)&a.addr)->sin_port))};
 }
 
 static void end_accept(struct end *c)
@@ -130,7 +132,7 @@ static void end_close(struct end *c)
 static struct transport *open_to(const struct conf_collector *collector, struct tls_context *context)
 {
     static char name[] = "prod";
-    struct conf_vpc vpc = {.name = name, .exporter_ip = address_of("127.0.0.41", 0)};
+    struct conf_vpc vpc = {.name = name, .exporter_ip = address_of(source_ip, 0)};
     struct error err = {0};
     struct transport *t = transport_stream_open(&vpc, collector, context, &err);
 
@@ -261,6 +263,17 @@ static void and_over_tls(void **state)
 {
     (void)state;
     check_volleys(true);
+}
+
+static void and_over_ipv6(void **state)
+{
+    (void)state;
+    if (access("/proc/net/if_inet6", R_OK) != 0)
+        skip();
+    peer_ip = source_ip = "::1";
+    check_volleys(false);
+    peer_ip = "127.0.0.1";
+    source_ip = "127.0.0.41";
 }
 
 /* Against a reader that takes odd numbers of bytes, now and then: messages of every length are cut anywhere.
@@ -491,6 +504,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(volleys_arrive_whole_and_are_acknowledged),
         cmocka_unit_test(and_over_tls),
+        cmocka_unit_test(and_over_ipv6),
         cmocka_unit_test(a_message_that_left_in_part_is_finished_first),
         cmocka_unit_test(and_so_it_is_over_tls),
         cmocka_unit_test(what_the_collectors_kernel_does_not_have_is_not_acknowledged),
