@@ -242,7 +242,7 @@ static int open_transport(struct exporter *e, struct error *ret_err)
         break;
     case TRANSPORT_TCP:
     case TRANSPORT_TLS:
-        e->transport = transport_stream_open(e->vpc, collector, e->collector->tls, ret_err);
+        e->transport = transport_stream_open(e->vpc, collector, ret_err);
         break;
     }
     return e->transport == NULL ? -1 : 0;
@@ -264,6 +264,27 @@ static bool make_events(struct exporter *e)
            e->readable != NULL;
 }
 
+static void join(struct exporter *e)
+{
+    struct exporter **first = &e->collector->members;
+
+    e->next_member = *first;
+    e->member_link = first;
+    if (*first != NULL)
+        (*first)->member_link = &e->next_member;
+    *first = e;
+}
+
+static void leave(struct exporter *e)
+{
+    if (e->member_link == NULL)
+        return;
+    *e->member_link = e->next_member;
+    if (e->next_member != NULL)
+        e->next_member->member_link = e->member_link;
+    e->member_link = NULL;
+}
+
 int exporter_open(struct exporter *e, struct error *ret_err)
 {
     if (open_transport(e, ret_err) < 0)
@@ -275,6 +296,7 @@ int exporter_open(struct exporter *e, struct error *ret_err)
         exporter_watch(e);
         event_add(e->readable, NULL);
     }
+    join(e);
     return exporter_spool_open(e, ret_err);
 }
 
@@ -359,6 +381,7 @@ static void free_event(struct event *event)
 
 void exporter_close(struct exporter *e)
 {
+    leave(e);
     free_event(e->retry);
     free_event(e->refresh);
     free_event(e->forget);

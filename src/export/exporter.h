@@ -11,11 +11,12 @@
  * told once that a collector cannot be sent to, and once that it can again.
  *
  *     UDP     PROBING sends templates and options records, and waits for complaints before any data follows.
- *             What left in the last second is sent again then: the collector may not have got it.
- *     stream  A connection is a transport session (RFC 7011 10.2): sequence numbers begin at 0, templates and
- *             options records go first. What was not acknowledged is sent again by the next connection, and
- *             ahead of it what was acknowledged last (replay.h), as the collector may not have stored it.
- *     file    PROBING writes again what could not be synced.
+ *             What left in the last second is sent again then: the collector may not have got it. All
+ * exporters of a collector hold when the first of them hears that it is away, as it is away for all. stream
+ * A connection is a transport session (RFC 7011 10.2): sequence numbers begin at 0, templates and options
+ * records go first. What was not acknowledged is sent again by the next connection, and ahead of it what was
+ * acknowledged last (replay.h), as the collector may not have stored it. file    PROBING writes again what
+ * could not be synced.
  *
  * Sending happens from the host's lists only (see struct exporter_host), never from within ship(), so that
  * what arrives in one pass of the loop leaves in few system calls. Belongs to the I/O thread. Private to
@@ -75,8 +76,9 @@ struct exporter_collector {
     unsigned users;                    /* generations and exporters */
     struct exporter_collector *next;
     struct transport *file;    /* TRANSPORT_FILE: the one that all write to; else NULL */
-    struct tls_context *tls;   /* TRANSPORT_TLS */
+    struct tls_context *tls;   /* TRANSPORT_TLS: for the next connections */
     struct exporter *unsynced; /* exporters with something that is written, not safe */
+    struct exporter *members;  /* all that are open */
     unsigned away;             /* exporters that cannot send, and have said so */
     unsigned spooling;         /* exporters that have something in the spool */
     uint64_t window;           /* pacing: the millisecond that `allowance` is for */
@@ -107,7 +109,8 @@ struct exporter {
     const struct conf_vpc *vpc;        /* of `generation`: changes with it, but for what it is known by */
     struct vpc_interfaces *interfaces; /* the same */
     uint8_t profiles;                  /* 1 << enum conf_fields: all that it has ever had messages of */
-    struct transport *transport;       /* the collector's file, or its own */
+    struct exporter *next_member, **member_link; /* in the collector's list */
+    struct transport *transport;                 /* the collector's file, or its own */
     struct parts parts;
     struct exporter_tally tally, safe_tally;
     uint32_t templates;     /* how many of the registry's it has sent or queued */
@@ -240,7 +243,7 @@ void exporter_forget_replay(struct exporter *e); /* of e->forget */
 /* exporter_hold.c */
 /* The next message cannot be sent: wait, and try again. A stream's connection is given up. */
 void exporter_hold(struct exporter *e, const struct error *why);
-/* The same, and what was sent last may be lost. */
+/* The same, and what was sent last may be lost; on UDP, by the other exporters of the collector as well. */
 void exporter_lost(struct exporter *e, const struct error *why);
 /* e->retry: the state's time is up. */
 void exporter_time_is_up(struct exporter *e);

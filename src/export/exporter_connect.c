@@ -37,7 +37,7 @@ void exporter_connect(struct exporter *e)
 
     if (e->state != EXPORTER_CONNECTING)
         begin(e);
-    rc = e->transport->ops->connect(e->transport, &why);
+    rc = e->transport->ops->connect(e->transport, e->collector->tls, &why);
     if (rc != TRANSPORT_FAILED && event_get_fd(e->writable) != e->transport->fd)
         exporter_watch(e);
     switch (rc) {

@@ -69,13 +69,25 @@ void exporter_hold(struct exporter *e, const struct error *why)
     exporter_spool_away(e);
 }
 
+static void lose_recent(struct exporter *e, const struct error *why)
+{
+    exporter_drop_own(e);
+    exporter_replay(e);
+    exporter_hold(e, why);
+}
+
 void exporter_lost(struct exporter *e, const struct error *why)
 {
-    if (exporter_is_udp(e)) {
-        exporter_drop_own(e);
-        exporter_replay(e);
+    bool first = e->collector->away == 0;
+
+    if (!exporter_is_udp(e)) {
+        exporter_hold(e, why);
+        return;
     }
-    exporter_hold(e, why);
+    lose_recent(e, why);
+    for (struct exporter *m = e->collector->members; first && m != NULL; m = m->next_member)
+        if (m->state == EXPORTER_RUNNING)
+            lose_recent(m, why);
 }
 
 static void say_what_is_repeated(struct exporter *e)

@@ -59,12 +59,8 @@ static void pin(struct generation **pinned, struct generation *g)
 }
 
 /* Connections from now on are made with it, also those of exporters that only older generations have. */
-static void trust_anew(struct generations *gs, struct exporter_collector *c, struct tls_context *tls)
+static void trust_anew(struct exporter_collector *c, struct tls_context *tls)
 {
-    for (unsigned i = 0; i < GENERATION_BUCKETS; i++)
-        for (struct exporter *e = gs->exporters[i]; e != NULL; e = e->next)
-            if (e->collector == c)
-                transport_stream_trust(e->transport, tls);
     tls_context_free(c->tls);
     c->tls = tls;
 }
@@ -78,7 +74,7 @@ static void commit_collector(struct generations *gs, struct generation *g, size_
         gs->collectors = c;
     }
     if (g->trust[index] != NULL)
-        trust_anew(gs, c, g->trust[index]);
+        trust_anew(c, g->trust[index]);
     g->trust[index] = NULL;
     pin(&c->generation, g);
     c->conf = &g->conf->collectors[index];

@@ -56,8 +56,9 @@ struct transport_ops {
 
     /* ---- streams only, NULL for the others ---- */
 
-    /* Begins a connection, or goes on with it. With TRANSPORT_FAILED, disconnect() is due. */
-    enum transport_result (*connect)(struct transport *t, struct error *ret_err);
+    /* Begins a connection, or goes on with it: TLS with a context, else TCP. With TRANSPORT_FAILED,
+     * disconnect() is due. */
+    enum transport_result (*connect)(struct transport *t, struct tls_context *tls, struct error *ret_err);
     /* How many messages the collector's kernel has acknowledged since the connection began. */
     uint64_t (*acked)(struct transport *t);
     /* Ends the connection at once, whatever is under way; without one, nothing happens. */
@@ -75,12 +76,10 @@ struct transport {
 /* Bound to the VPC's exporter_ip, connected to the collector. NULL with ret_err, which says what to do. */
 struct transport *transport_udp_open(const struct conf_vpc *vpc, const struct conf_collector *collector,
                                      struct error *ret_err);
-/* TCP, or TLS with a context, which must live as long as the transport. Not connected yet, but what can be
- * known to fail before is an error now. NULL with ret_err, which says what to do. */
+/* TCP or TLS. Not connected yet, but what can be known to fail before is an error now. NULL with ret_err,
+ * which says what to do. */
 struct transport *transport_stream_open(const struct conf_vpc *vpc, const struct conf_collector *collector,
-                                        struct tls_context *tls, struct error *ret_err);
-/* A stream: the context for connections from now on, in place of the one that it was opened with. */
-void transport_stream_trust(struct transport *t, struct tls_context *tls);
+                                        struct error *ret_err);
 /* Opened for appending, a torn last message cut off (ret_cut: how many bytes). NULL with ret_err. */
 struct transport *transport_file_open(const struct conf_collector *collector, uint64_t *ret_cut,
                                       struct error *ret_err);

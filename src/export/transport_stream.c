@@ -32,8 +32,7 @@ enum phase { PHASE_NONE, PHASE_CONNECTING, PHASE_HANDSHAKE, PHASE_OPEN };
 struct stream {
     struct transport transport;
     struct source source;
-    struct tls_context *context; /* NULL: plain TCP */
-    char *name;                  /* what the collector's certificate must be for */
+    char *name; /* what the collector's certificate must be for */
     /* of the connection: */
     enum phase phase;
     struct tls *tls;
@@ -296,7 +295,8 @@ static enum transport_result begin(struct stream *s, struct error *ret_err)
     return TRANSPORT_SENT;
 }
 
-static enum transport_result go_on_connecting(struct stream *s, struct error *ret_err)
+static enum transport_result go_on_connecting(struct stream *s, struct tls_context *tls,
+                                              struct error *ret_err)
 {
     if (source_connect(&s->source, s->transport.fd) < 0 && errno != EISCONN) {
         if (errno == EINPROGRESS || errno == EALREADY || errno == EINTR)
@@ -308,8 +308,8 @@ static enum transport_result go_on_connecting(struct stream *s, struct error *re
         source_fail(ret_err, ECONNREFUSED);
         return TRANSPORT_FAILED;
     }
-    if (s->context != NULL) {
-        s->tls = tls_connect(s->context, s->transport.fd, s->name);
+    if (tls != NULL) {
+        s->tls = tls_connect(tls, s->transport.fd, s->name);
         if (s->tls == NULL)
             return fail_memory(ret_err);
     }
@@ -317,7 +317,8 @@ static enum transport_result go_on_connecting(struct stream *s, struct error *re
     return TRANSPORT_SENT;
 }
 
-static enum transport_result stream_connect(struct transport *t, struct error *ret_err)
+static enum transport_result stream_connect(struct transport *t, struct tls_context *tls,
+                                            struct error *ret_err)
 {
     struct stream *s = (struct stream *)t;
     enum transport_result rc = TRANSPORT_SENT;
@@ -325,7 +326,7 @@ static enum transport_result stream_connect(struct transport *t, struct error *r
     if (s->phase == PHASE_NONE)
         rc = begin(s, ret_err);
     if (rc == TRANSPORT_SENT && s->phase == PHASE_CONNECTING)
-        rc = go_on_connecting(s, ret_err);
+        rc = go_on_connecting(s, tls, ret_err);
     if (rc == TRANSPORT_SENT && s->tls != NULL)
         rc = of_tls(tls_handshake(s->tls, ret_err), ret_err);
     if (rc == TRANSPORT_SENT)
@@ -398,7 +399,7 @@ static char *certificate_name(const struct conf_collector *collector)
 }
 
 struct transport *transport_stream_open(const struct conf_vpc *vpc, const struct conf_collector *collector,
-                                        struct tls_context *tls, struct error *ret_err)
+                                        struct error *ret_err)
 {
     struct stream *s = calloc(1, sizeof(*s));
     struct error why = {0};
@@ -406,7 +407,6 @@ struct transport *transport_stream_open(const struct conf_vpc *vpc, const struct
 
     if (s != NULL) {
         s->transport = (struct transport){.ops = &stream_ops, .fd = -1};
-        s->context = tls;
         s->name = certificate_name(collector);
     }
     if (s == NULL || s->name == NULL) {
@@ -427,9 +427,4 @@ fail:
     if (s != NULL)
         stream_free(&s->transport);
     return NULL;
-}
-
-void transport_stream_trust(struct transport *t, struct tls_context *tls)
-{
-    ((struct stream *)t)->context = tls;
 }

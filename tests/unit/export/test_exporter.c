@@ -600,6 +600,33 @@ static void what_is_older_than_a_second_is_not_sent_again(void **state)
     close(fd);
 }
 
+static void all_exporters_of_a_collector_hold_when_one_hears_that_it_is_away(void **state)
+{
+    int fd = listen_as(0);
+    unsigned char got[2048];
+    struct shipment *s = new_shipment();
+    struct delivery *d;
+    unsigned port, from[2] = {0, 0};
+
+    (void)state;
+    conf.vpc_count = 2;
+    collectors[0].replay_window = 1 << 20;
+    d = start();
+    add_data(s, 3, 1, FIELDS_STANDARD, 0);
+    d->ops->ship(d, s);
+    RUN_UNTIL(base, 1000, done_count == 1);
+    port = end_and_notice(d, fd, 1); /* of the first VPC: the second one sends nothing */
+    fd = receiver("127.0.0.1", port, &port);
+    run_for(base, 1700);
+    while (recv(fd, got, sizeof(got), 0) > 0)
+        from[read32(got + 12) == vpcs[1].domain]++;
+    assert_in_range(from[0], 4, 5); /* YVST and what was refused, */
+    assert_int_equal(from[1], 6);   /* YVS and what the socket may have held */
+    assert_int_equal(done_count, 2);
+    d->ops->free(d);
+    close(fd);
+}
+
 static void a_replay_keeps_nobody_from_stopping(void **state)
 {
     int fd = listen_as(0);
@@ -1062,6 +1089,7 @@ int main(void)
         TEST(what_a_collector_may_not_have_read_is_sent_again),
         TEST(a_complaint_is_heard_without_sending_more),
         TEST(what_is_older_than_a_second_is_not_sent_again),
+        TEST(all_exporters_of_a_collector_hold_when_one_hears_that_it_is_away),
         TEST(a_replay_keeps_nobody_from_stopping),
         TEST(a_message_that_can_never_be_sent_is_lost_loudly_and_the_rest_goes_on),
         TEST(without_memory_for_templates_data_waits_for_them),

@@ -129,12 +129,12 @@ static void end_close(struct end *c)
 
 /* ---- the exporter's end ---- */
 
-static struct transport *open_to(const struct conf_collector *collector, struct tls_context *context)
+static struct transport *open_to(const struct conf_collector *collector)
 {
     static char name[] = "prod";
     struct conf_vpc vpc = {.name = name, .exporter_ip = address_of(source_ip, 0)};
     struct error err = {0};
-    struct transport *t = transport_stream_open(&vpc, collector, context, &err);
+    struct transport *t = transport_stream_open(&vpc, collector, &err);
 
     if (t == NULL)
         fail_msg("%s", err.detail);
@@ -142,17 +142,26 @@ static struct transport *open_to(const struct conf_collector *collector, struct 
     return t;
 }
 
+struct link {
+    struct end c;
+    struct conf_collector collector;
+    struct tls_context *context;
+    struct transport *t;
+};
+
 /* Both sides of it, until it stands or has failed. */
-static enum transport_result connect_both(struct transport *t, struct end *c, struct error *err)
+static enum transport_result connect_both(struct link *l, struct error *err)
 {
-    enum transport_result rc = t->ops->connect(t, err);
+    struct transport *t = l->t;
+    struct end *c = &l->c;
+    enum transport_result rc = t->ops->connect(t, l->context, err);
     bool shaken = c->context == NULL;
 
     end_accept(c);
     for (int i = 0; i < 2000 && (!shaken || rc == TRANSPORT_WAIT_READABLE || rc == TRANSPORT_WAIT_WRITABLE);
          i++) {
         if (rc == TRANSPORT_WAIT_READABLE || rc == TRANSPORT_WAIT_WRITABLE)
-            rc = t->ops->connect(t, err);
+            rc = t->ops->connect(t, l->context, err);
         if (!shaken) {
             enum tls_result other = tls_handshake(c->tls, NULL);
 
@@ -200,13 +209,6 @@ static struct tls_context *client_context(struct conf_collector *collector)
 
 /* ---- both ---- */
 
-struct link {
-    struct end c;
-    struct conf_collector collector;
-    struct tls_context *context;
-    struct transport *t;
-};
-
 static void open_link(struct link *l, bool tls, int receive_buffer)
 {
     struct error err = {0};
@@ -217,8 +219,8 @@ static void open_link(struct link *l, bool tls, int receive_buffer)
         l->c.context = server_context();
         l->context = client_context(&l->collector);
     }
-    l->t = open_to(&l->collector, l->context);
-    if (connect_both(l->t, &l->c, &err) != TRANSPORT_SENT)
+    l->t = open_to(&l->collector);
+    if (connect_both(l, &err) != TRANSPORT_SENT)
         fail_msg("%s", err.detail);
 }
 
@@ -396,7 +398,7 @@ static void disconnected_it_can_connect_again(void **state)
     l.t->ops->disconnect(l.t);
     close(l.c.fd);
     l.c.len = l.c.parsed = l.c.count = 0;
-    assert_int_equal(connect_both(l.t, &l.c, &err), TRANSPORT_SENT);
+    assert_int_equal(connect_both(&l, &err), TRANSPORT_SENT);
     assert_int_equal(l.t->ops->acked(l.t), 0);
     load_volley(0, 7, 1000);
     assert_int_equal(l.t->ops->send(l.t, &volley, &sent, &err), TRANSPORT_SENT);
@@ -440,9 +442,9 @@ static void nobody_there_says_so(void **state)
 
     (void)state;
     end_listen(&c, 0, &collector);
-    t = open_to(&collector, NULL);
+    t = open_to(&collector);
     close(c.listener);
-    while (t->ops->connect(t, &err) != TRANSPORT_FAILED)
+    while (t->ops->connect(t, NULL, &err) != TRANSPORT_FAILED)
         usleep(1000);
     assert_non_null(strstr(err.detail, "Connection refused; nothing listens there"));
     t->ops->disconnect(t);
@@ -462,8 +464,8 @@ static void a_certificate_for_another_name_is_refused(void **state)
     l.c.context = server_context();
     l.context = client_context(&l.collector);
     l.collector.tls_name = other;
-    l.t = open_to(&l.collector, l.context);
-    assert_int_equal(connect_both(l.t, &l.c, &err), TRANSPORT_FAILED);
+    l.t = open_to(&l.collector);
+    assert_int_equal(connect_both(&l, &err), TRANSPORT_FAILED);
     assert_non_null(strstr(err.detail, "elsewhere.example"));
     close_link(&l);
 }
@@ -478,8 +480,8 @@ static void without_a_name_the_certificate_must_be_for_the_address(void **state)
     l.c.context = server_context();
     l.context = client_context(&l.collector);
     l.collector.tls_name = NULL;
-    l.t = open_to(&l.collector, l.context);
-    assert_int_equal(connect_both(l.t, &l.c, &err), TRANSPORT_FAILED);
+    l.t = open_to(&l.collector);
+    assert_int_equal(connect_both(&l, &err), TRANSPORT_FAILED);
     assert_non_null(strstr(err.detail, "127.0.0.1"));
     close_link(&l);
 }
