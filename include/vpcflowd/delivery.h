@@ -63,8 +63,8 @@ struct delivery_ops {
     int (*prepare)(struct delivery *d, struct conf *conf, struct error *ret_err);
     void (*commit)(struct delivery *d);
     void (*cancel)(struct delivery *d);
-    /* The daemon is stopping: nothing is waited for that can be kept elsewhere (the spool). Shipments may still
-     * follow. NULL: there is no such place. */
+    /* The daemon is stopping: nothing is waited for that can be kept elsewhere (the spool). Shipments may
+     * still follow. NULL: there is no such place. */
     void (*stop)(struct delivery *d);
     /* Nothing is waiting to be sent, or to be made safe. */
     bool (*idle)(const struct delivery *d);

@@ -102,7 +102,7 @@ int exporter_spool_sent(struct exporter *e, struct error *ret_err)
         any = any || is_under_way(&q->list[i]);
     if (!any)
         return 0;
-    if (parts_reserve(q, 1) < 0 || (copies = copy_all(q, end = end_of_sent(q))) == NULL)
+    if (parts_reserve(q, 1) < 0 || (copies = copy_all(q, end_of_sent(q))) == NULL) /* it may have moved */
         return error_set(ret_err, ERROR_NO_MEMORY, "no memory");
     if (write_copies(e, copies, count, ret_err) < 0) {
         for (size_t i = 0; i < count; i++)
@@ -121,7 +121,8 @@ int exporter_spool_sent(struct exporter *e, struct error *ret_err)
         if (s != NULL)
             shipment_put(e->host, s); /* which does not touch the queue */
     }
-    last->end = spool_skip(e->spool.queue);
+    if (last != NULL)
+        last->end = spool_skip(e->spool.queue);
     free(copies);
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "run/rejects_list.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ int rejects_list_reserve(struct rejects_list *list, size_t more)
     file = malloc(capacity * sizeof(*file));
     if (file == NULL)
         return -1;
+    assert(list->count == 0 || list->capacity != 0);
     for (size_t i = 0; i < list->count; i++)
         file[i] = list->file[(list->oldest + i) % list->capacity];
     free(list->file);
