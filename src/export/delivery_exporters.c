@@ -266,6 +266,8 @@ static void set_commit(struct delivery *d)
     struct exporter_set *set = (struct exporter_set *)d;
 
     generations_commit(&set->generations);
+    if (set->host.spool != NULL)
+        spool_set_limit(set->host.spool, set->generations.current->conf->spool.limit);
     sweep(set);
 }
 

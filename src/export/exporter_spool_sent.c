@@ -91,18 +91,48 @@ static struct shipment *replace(struct exporter *e, size_t index, struct spooled
     return s;
 }
 
+static void take_their_place(struct exporter *e, struct spooled **copies, size_t count)
+{
+    struct spool_position end = spool_skip(e->spool.queue);
+    size_t first = e->parts.first;
+
+    /* The last one acknowledges for all. */
+    for (size_t i = count; i-- > 0;)
+        if (copies[i] != NULL) {
+            copies[i]->end = end;
+            break;
+        }
+    for (size_t i = 0; i < count; i++) {
+        struct shipment *s = copies[i] == NULL ? NULL : replace(e, first + i, copies[i]);
+
+        if (s != NULL)
+            shipment_put(e->host, s); /* which does not touch the queue */
+    }
+}
+
+static bool any_under_way(const struct parts *q)
+{
+    size_t end = end_of_sent(q);
+
+    for (size_t i = q->first; i < end; i++)
+        if (is_under_way(&q->list[i]))
+            return true;
+    return false;
+}
+
 int exporter_spool_sent(struct exporter *e, struct error *ret_err)
 {
     struct parts *q = &e->parts;
-    size_t end = end_of_sent(q), count = end - q->first, first = q->first;
-    struct spooled **copies, *last = NULL;
-    bool any = false;
+    struct spooled **copies;
+    size_t count;
 
-    for (size_t i = first; i < end; i++)
-        any = any || is_under_way(&q->list[i]);
-    if (!any)
+    if (!any_under_way(q))
         return 0;
-    if (parts_reserve(q, 1) < 0 || (copies = copy_all(q, end_of_sent(q))) == NULL) /* it may have moved */
+    if (parts_reserve(q, 1) < 0)
+        return error_set(ret_err, ERROR_NO_MEMORY, "no memory");
+    count = end_of_sent(q) - q->first;
+    copies = copy_all(q, q->first + count);
+    if (copies == NULL)
         return error_set(ret_err, ERROR_NO_MEMORY, "no memory");
     if (write_copies(e, copies, count, ret_err) < 0) {
         for (size_t i = 0; i < count; i++)
@@ -110,19 +140,7 @@ int exporter_spool_sent(struct exporter *e, struct error *ret_err)
         free(copies);
         return -1;
     }
-    first = q->first;
-    for (size_t i = 0; i < count; i++) {
-        struct shipment *s = NULL;
-
-        if (copies[i] == NULL)
-            continue;
-        last = copies[i];
-        s = replace(e, first + i, copies[i]);
-        if (s != NULL)
-            shipment_put(e->host, s); /* which does not touch the queue */
-    }
-    if (last != NULL)
-        last->end = spool_skip(e->spool.queue);
+    take_their_place(e, copies, count);
     free(copies);
     return 0;
 }

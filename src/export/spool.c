@@ -308,10 +308,7 @@ struct spool *spool_open(const struct conf *conf, struct template_registry *regi
     }
     s->directory = s->lock = s->templates.fd = -1;
     s->registry = registry;
-    s->limit = conf->spool.limit;
-    s->segment_bytes = s->limit / SEGMENTS_AT_LIMIT;
-    if (s->segment_bytes > SPOOL_SEGMENT_BYTES)
-        s->segment_bytes = SPOOL_SEGMENT_BYTES;
+    spool_set_limit(s, conf->spool.limit);
     if (open_directory(s, ret_err) < 0 || note_queues(s, ret_err) < 0) {
         spool_free(s);
         return NULL;
@@ -347,6 +344,14 @@ void spool_free(struct spool *s)
         close(s->lock);
     free(s->path);
     free(s);
+}
+
+void spool_set_limit(struct spool *s, uint64_t limit)
+{
+    s->limit = limit;
+    s->segment_bytes = limit / SEGMENTS_AT_LIMIT;
+    if (s->segment_bytes > SPOOL_SEGMENT_BYTES)
+        s->segment_bytes = SPOOL_SEGMENT_BYTES;
 }
 
 uint64_t spool_used(const struct spool *s)

@@ -57,6 +57,8 @@ struct spool *spool_open(const struct conf *conf, struct template_registry *regi
 void spool_free(struct spool *s);
 /* Once all queues are open: logs what waits, and for whom nobody waits any more. */
 void spool_report(const struct spool *s);
+/* Holds from now on, also for what is there. */
+void spool_set_limit(struct spool *s, uint64_t limit);
 /* Bytes on disk, all of it. */
 uint64_t spool_used(const struct spool *s);
 
