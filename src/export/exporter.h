@@ -12,11 +12,13 @@
  *
  *     UDP     PROBING sends templates and options records, and waits for complaints before any data follows.
  *             What left in the last second is sent again then: the collector may not have got it. All
- * exporters of a collector hold when the first of them hears that it is away, as it is away for all. stream
- * A connection is a transport session (RFC 7011 10.2): sequence numbers begin at 0, templates and options
- * records go first. What was not acknowledged is sent again by the next connection, and ahead of it what was
- * acknowledged last (replay.h), as the collector may not have stored it. file    PROBING writes again what
- * could not be synced.
+ *             exporters of a collector hold when the first of them hears that it is away.
+ *
+ *     stream  A connection is a transport session (RFC 7011 10.2): sequence numbers begin at 0, templates and
+ *             options records go first. What was not acknowledged is sent again by the next connection, and
+ *             ahead of it what was acknowledged last (replay.h), as the collector may not have stored it.
+ *
+ *     file    PROBING writes again what could not be synced.
  *
  * Sending happens from the host's lists only (see struct exporter_host), never from within ship(), so that
  * what arrives in one pass of the loop leaves in few system calls. Belongs to the I/O thread. Private to
