@@ -68,6 +68,12 @@ struct text_line {
     uint64_t timestamp;
 };
 
+/* Putting a reason into words takes longer than reading a line: it is done for those that are told. */
+static struct error *wanted_why(struct pipeline *p)
+{
+    return p->batch->sample_count < PIPELINE_SAMPLES ? &p->why : NULL;
+}
+
 static void reject(struct pipeline *p, const struct text_line *line, const struct error *why)
 {
     reject_line(p->batch, p->line, p->source.log_group, why);
@@ -78,20 +84,19 @@ static void reject(struct pipeline *p, const struct text_line *line, const struc
 static void reject_unmatched(struct pipeline *p, const struct text_line *line)
 {
     const struct flow *flow = &p->flow;
-    struct error why;
     struct slice account =
         field_set_has(&flow->present, FIELD_ACCOUNT_ID) ? flow->m.ACCOUNT_ID : SLICE_LIT("-");
     struct slice interface =
         field_set_has(&flow->present, FIELD_INTERFACE_ID) ? flow->m.INTERFACE_ID : SLICE_LIT("-");
     struct slice group = p->source.log_group.len != 0 ? p->source.log_group : SLICE_LIT("-");
 
-    error_set(&why, ERROR_UNMATCHED,
+    error_set(wanted_why(p), ERROR_UNMATCHED,
               "log group %.*s, account %.*s, interface %.*s: set log_group, account or interface of a [vpc], "
               "or add "
               "[vpc \"default\"]",
               SLICE_ARGS(group), SLICE_ARGS(account), SLICE_ARGS(interface));
     p->batch->unmatched++;
-    reject(p, line, &why);
+    reject(p, line, &p->why);
 }
 
 /* Times as no flow has them are exported as they are, and counted: clocks and log pipelines go wrong. */
@@ -221,7 +226,7 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
     if (p->plain && line.len != 0 && line.ptr[0] >= 'a' && line.ptr[0] <= 'z' && format_is_header(line)) {
         return take_header(p, line, err);
     }
-    switch (record_parse_next(p->format, line, &p->memory, &p->flow, &p->why)) {
+    switch (record_parse_next(p->format, line, &p->memory, &p->flow, wanted_why(p))) {
     case RECORD_FLOW:
         return export_flow(p, &whole, err);
     case RECORD_SKIPPED:

@@ -167,8 +167,8 @@ def test_unknown_names_of_a_format_are_warned_of_at_the_start(vpcflowd, tmp_path
 def test_unknown_names_of_headers_are_logged_once_each(start, tmp_path, sink):
     daemon = start(['--listen', '127.0.0.1:0', '--collector', f'udp://127.0.0.1:{sink.port}', '--exporter-ip', '127.0.0.9'])
     with Client(daemon.address) as client:
-        for name in ('brand-new', 'brand-new', 'newer', 'brand-new'):
-            assert client.ask(f'{name} srcaddr dstaddr bytes\nx 10.0.0.1 10.0.0.2 5\n'.encode() * 3) == ok(3)
+        for n, name in enumerate(('brand-new', 'brand-new', 'newer', 'brand-new')):
+            assert client.ask(f'{name} srcaddr dstaddr bytes\nx 10.0.0.1 10.0.0.2 {n}\n'.encode() * 3) == ok(3)
     daemon.stop()
     assert daemon.stderr.count('"brand-new" is no field') == 1
     assert daemon.stderr.count('"newer" is no field') == 1
