@@ -22,7 +22,7 @@ from wire import SLOW, Client, error_code, ok
 PAYLOAD, INFLATED = 4 << 20, 16 << 20
 DAEMON = 16 << 20
 LINE = '2 111122223333 eni-0a 10.9.0.5 198.51.100.7 443 50123 6 12 3456 1700000000 1700000059 ACCEPT OK'
-SECONDS = 40 * SLOW  # of a machine that does other things too
+SECONDS = 40 * SLOW  # what any of them may take on a busy machine; quadratic ones would take minutes
 
 pytestmark = pytest.mark.filterwarnings('error')
 
