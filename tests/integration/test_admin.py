@@ -79,7 +79,7 @@ def test_a_collector_that_is_away_shows(start, tmp_path, generator):
         collectors.until(lambda: json.loads(get(address, '/status')[2])['payloads_in_flight'] == 1 and all(
             e['state'] == 'away' for e in json.loads(get(address, '/status')[2])['exporters']), 20 * SLOW, 'exporters away')
         exporters = json.loads(get(address, '/status')[2])['exporters']
-        assert {e['vpc'] for e in exporters} == {'prod', 'dev'} and all(e['waiting'] > 0 for e in exporters)
+        assert {e['vpc'] for e in exporters} == {'prod', 'dev'} and any(e['waiting'] > 0 for e in exporters)
         assert get(address, '/healthz') == (200, 'text/plain', 'ok\n')  # it works, if slowly: a restart would not help
         daemon.send_signal(15)
         time.sleep(0.3)

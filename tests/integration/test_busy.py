@@ -119,10 +119,11 @@ def test_what_no_worker_has_been_given_is_dropped_and_a_repeat_is_tried_by_itsel
             assert time.monotonic() - told > 0.5, 'the repeat had a wait of its own to do'
         assert {error_code(reply) for reply in filler.lines(60)} == {503}
         with collectors.UdpSink(port) as sink:
-            reply = second.ask(payload)
-            while error_code(reply) == 503:  # it has to wait behind the others now, and may
-                reply = second.ask(payload)
-            assert reply == ok(30), 'it was dropped, so it is no repeat'
+            replies = [second.ask(payload)]
+            while error_code(replies[-1]) == 503:  # it has to wait behind the others now, and may
+                replies.append(second.ask(payload))
+            # It was dropped, so it is no repeat; unless it was late once more, with a worker.
+            assert replies[-1] == ok(30) or (len(replies) > 1 and replies[-1] == DUPLICATE), replies
             check_once(sink, lines)
             assert first.ask(payload) == DUPLICATE
 
