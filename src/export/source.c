@@ -18,12 +18,12 @@ static const char *hint(int error)
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
-        return "; is there a route, and is the network up?";
+        return "; there is no way to it (is there a route, is the network up?)";
     case EPERM:
         return "; a firewall rule of this host forbids it";
     case EADDRNOTAVAIL:
     case EINVAL:
-        return "; does this host still have the exporter_ip?";
+        return "; this host may have lost the exporter_ip (ip address show)";
     default:
         return "";
     }

@@ -7,6 +7,7 @@
 #include "run/daemon.h"
 #include "run/read.h"
 #include "run/reload.h"
+#include "run/trial.h"
 #include "vpcflowd/log.h"
 
 /* --print needs no configuration; anything else without quick settings has a file. */
@@ -22,6 +23,19 @@ static struct conf *load(const struct cmdline *c, const char *path, struct conf_
     if (path == NULL)
         return conf_quick(&c->quick, err);
     return c->read && !c->test ? conf_load_to_read(path, err) : conf_load(path, err);
+}
+
+static int test(const struct conf *conf, const char *path)
+{
+    struct error wrong;
+
+    if (trial_tls(conf, &wrong) != 0) {
+        fprintf(stderr, "vpcflowd: %s%s%s\n", path != NULL ? path : "", path != NULL ? ": " : "",
+                wrong.detail);
+        return EXIT_CONFIGURATION;
+    }
+    conf_print(conf, stdout);
+    return EXIT_DONE;
 }
 
 int main(int argc, char **argv)
@@ -45,8 +59,7 @@ int main(int argc, char **argv)
     log_set_level(conf->daemon.log_level);
     reload_warn(conf);
     if (c.test) {
-        conf_print(conf, stdout);
-        code = EXIT_DONE;
+        code = test(conf, path);
     } else if (c.read) {
         code = read_run(conf, c.print, c.files, c.file_count);
     } else {

@@ -4,6 +4,7 @@ import signal
 import pytest
 
 import payloads
+from certificates import Certificates
 from daemon import Daemon, run, udp, write_config
 from flows import DEV, PROD
 from scenario import exported_as, reply_to, two_vpcs
@@ -193,6 +194,21 @@ def test_an_error_in_vpc_d_names_that_file(vpcflowd, tmp_path):
     assert result.returncode == 78
     for word in ('vpc.d/02-x.conf:2', 'acount'):
         assert word in result.stderr
+
+
+@pytest.mark.parametrize('section', ['listener', 'http', 'collector'])
+def test_t_finds_a_key_that_is_another_certificates(vpcflowd, tmp_path, section):
+    certificates = Certificates(tmp_path / 'certificates')
+    keys = f'tls_certificate = {certificates.server.certificate}\ntls_key = {certificates.client.key}\n'
+    more = {'listener': _changed('max_payload = 8M\n', keys),
+            'http': GOOD + '[http]\naddress = 127.0.0.1:0\n' + keys,
+            'collector': _changed('transport = udp\n', 'transport = tls\n' + keys)}
+    result = check(tmp_path, more[section])
+    assert (result.returncode, result.stdout) == (78, '')
+    assert f'{tmp_path}/vpcflowd.conf: [{section}' in result.stderr
+    assert 'does not belong to the (first) certificate' in result.stderr
+    good = more[section].replace(certificates.client.key, certificates.server.key)
+    assert check(tmp_path, good).returncode == 0
 
 
 def test_a_missing_file_is_78(vpcflowd, tmp_path):
