@@ -67,8 +67,7 @@ static void flight_free(struct flight *f)
 {
     struct engine *e = f->engine;
 
-    flights_remove(f->answered ? &e->late : &e->open, f);
-    e->jobs -= !f->answered;
+    flights_remove(&e->late, f);
     count_shipped(f, 0);
     spares_keep(&e->spares, &f->shipment.messages);
     spares_keep(&e->spares, &f->job->batch.messages);
@@ -80,10 +79,19 @@ static void flight_free(struct flight *f)
         event_add(e->rest, &(struct timeval){.tv_sec = REST_SECONDS});
 }
 
+/* It counts no more by then: whoever is told looks at what is in flight, and may never look again. */
 static void answer(struct flight *f, const struct batch *b)
 {
-    if (!f->answered)
-        f->on_done(f->ctx, f->owner, b);
+    struct engine *e = f->engine;
+
+    if (f->answered)
+        return;
+    flights_remove(&e->open, f);
+    flights_add(&e->late, f);
+    f->answered = true;
+    count_bytes(f, 0);
+    e->jobs--;
+    f->on_done(f->ctx, f->owner, b);
 }
 
 /* ---- repeats ---- */
@@ -190,11 +198,6 @@ static void give_up(struct flight *f)
         return;
     }
     answer(f, &b);
-    flights_remove(&e->open, f);
-    f->answered = true;
-    count_bytes(f, 0);
-    e->jobs--;
-    flights_add(&e->late, f);
 }
 
 static void refuse(struct flight *f, const struct batch *b)
@@ -394,11 +397,14 @@ uint64_t engine_bytes(const struct engine *e)
     return e->bytes;
 }
 
-/* What repeats them is told the same when its turn comes. */
-static void abandon(const struct flights *list, const struct batch *b)
+/* What repeats them is queued in their place, and told the same when its turn comes. */
+static void abandon(struct engine *e, const struct flights *list, const struct batch *b)
 {
-    for (struct flight *f = list->first, *next; f != NULL; f = next) {
-        next = f->next;
+    while (list->first != NULL) {
+        struct flight *f = list->first;
+
+        if (f->stage == FLIGHT_QUEUED)
+            flight_queue_remove(&e->queued, f);
         finish(f, b);
     }
 }
@@ -409,8 +415,8 @@ static void abandon_all(struct engine *e)
     struct batch none = {0};
 
     error_set(&none.error, ERROR_BUSY, "the daemon is stopping");
-    abandon(&e->open, &none);
-    abandon(&e->late, &none);
+    abandon(e, &e->open, &none);
+    abandon(e, &e->late, &none);
 }
 
 void engine_free(struct engine *e)

@@ -22,7 +22,7 @@ struct engine {
     struct delivery *delivery;
     struct workers *workers;
     struct flights open;  /* payloads that wait for their answer */
-    struct flights late;  /* those that got 503 for it after all: their messages still wait to be safe */
+    struct flights late;  /* those that are answered and not at an end: after a 503, messages may wait yet */
     uint64_t jobs, bytes; /* of the open ones */
     struct flight_queue queued;
     struct duplicates *duplicates;

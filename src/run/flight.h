@@ -20,7 +20,7 @@ struct flight {
     struct flight *queued_next;
     struct engine *engine;
     enum flight_stage stage;
-    bool answered; /* its sender was told 503 and has no part in it any more */
+    bool answered; /* its sender has no part in it any more */
     uint64_t arrived;
     struct sighting sighting;
     struct shipment shipment;
