@@ -319,7 +319,9 @@ static void set_report(const struct delivery *d, void (*each)(void *ctx, const s
                                           .messages = e->tally.sent.messages,
                                           .records = e->tally.sent.records,
                                           .octets = e->tally.sent.octets,
-                                          .waiting = e->parts.end - e->parts.first};
+                                          .waiting = e->parts.end - e->parts.first,
+                                          .spooled =
+                                              e->spool.queue == NULL ? 0 : spool_waiting(e->spool.queue)};
 
         each(ctx, &r);
     }
