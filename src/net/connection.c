@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/connection_impl.h"
@@ -16,7 +17,7 @@ static struct timeval timeval_of(uint64_t ms)
 
 void connection_count_buffered(struct connection *c)
 {
-    uint64_t now = evbuffer_get_length(c->in);
+    uint64_t in = evbuffer_get_length(c->in), now = in - (c->unread < in ? c->unread : in);
     int64_t change = (int64_t)(now - c->buffered);
 
     c->buffered = now;
@@ -44,7 +45,7 @@ void connection_linger(struct connection *c)
     connection_update(c);
 }
 
-static bool connection_wants_read(const struct connection *c)
+bool connection_wants_input(const struct connection *c)
 {
     return c->state == READING && (!c->paused || !c->authorised) && c->tickets < CONNECTION_TICKETS_MAX &&
            evbuffer_get_length(c->out) < CONNECTION_OUTPUT_MAX;
@@ -70,13 +71,13 @@ void connection_update(struct connection *c)
         connection_linger(c);
         return;
     }
-    reading = c->state == GREETING || c->state == LINGERING || connection_wants_read(c);
+    reading = c->state == GREETING || c->state == LINGERING || connection_wants_input(c);
     writing = evbuffer_get_length(c->out) != 0 && event_pending(c->replies, EV_WRITE, NULL) == 0;
     want(c->readable, EV_READ, (reading && !ch->read_wants_write) || (writing && ch->write_wants_read),
          &idle);
     want(c->writable, EV_WRITE, (writing && !ch->write_wants_read) || (reading && ch->read_wants_write),
          &idle);
-    if (reading && c->state == READING && channel_pending(ch))
+    if (reading && c->state == READING && (c->unread != 0 || channel_pending(ch)))
         event_active(c->readable, EV_READ, 0);
 }
 
@@ -105,7 +106,7 @@ static void go_on_reading(struct connection *c)
         connection_greet(c);
         break;
     case READING:
-        if (connection_wants_read(c))
+        if (connection_wants_input(c))
             connection_read(c);
         break;
     case DRAINING:
@@ -236,19 +237,25 @@ struct connection *connection_new(const struct connection_host *host, struct ter
 
 void connection_refuse(struct connection *c, const char *line)
 {
+    bool reading = c->state == READING; /* else it is at its end, and has been told why */
+
     if (c->state == GREETING) {
         connection_free(c);
         return;
     }
     evbuffer_drain(c->in, evbuffer_get_length(c->in));
     connection_count_buffered(c);
-    c->state = DRAINING;
-    connection_reply_now(c, line);
+    if (reading) {
+        c->state = DRAINING;
+        connection_reply_now(c, line);
+    }
     connection_update(c);
 }
 
 void connection_pause(struct connection *c, bool paused)
 {
+    if (c->paused && !paused)
+        c->last_active = connection_now(); /* it was not the peer that was silent */
     c->paused = paused;
     connection_update(c);
 }
@@ -293,6 +300,14 @@ void connection_free(struct connection *c)
 uint64_t connection_buffered(const struct connection *c)
 {
     return c->buffered;
+}
+
+uint64_t connection_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 uint64_t connection_last_active(const struct connection *c)

@@ -36,7 +36,7 @@ struct connection *connection_new(const struct connection_host *host, struct ter
 /* Say why (`line`), throw away what waits for its rest, and end it: for connections over a limit. Within the
  * greeting nothing can be said: then it is gone when this returns. */
 void connection_refuse(struct connection *c, const char *line);
-/* Reading depends on this too: see connection_wants_read() in the source. */
+/* Reading depends on this too: see connection_wants_input() in the source. */
 void connection_pause(struct connection *c, bool paused);
 /* No more input; ends when its tickets are answered. */
 void connection_stop(struct connection *c);
@@ -46,7 +46,8 @@ void connection_expel(struct connection *c);
 void connection_free(struct connection *c);
 
 uint64_t connection_buffered(const struct connection *c);
-uint64_t connection_last_active(const struct connection *c); /* ms, monotonic */
+uint64_t connection_last_active(const struct connection *c); /* as connection_now() */
+uint64_t connection_now(void);                               /* ms, monotonic */
 /* The sender's, as a PROXY header told it if there was one. */
 const struct sockaddr *connection_address(const struct connection *c);
 const char *connection_peer(const struct connection *c);

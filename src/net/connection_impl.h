@@ -43,6 +43,7 @@ struct connection {
     enum connection_mark mark;
     struct proxy_wait *proxy; /* NULL: none is awaited */
     uint64_t buffered;        /* as told to the host */
+    size_t unread;            /* bytes at the end of `in` that the framing has not seen */
     uint64_t last_active;
     struct event *readable, *writable;
     struct event *timer;   /* the end of the greeting (till AUTH, if asked for), or of the lingering */
@@ -62,6 +63,8 @@ struct connection {
 void connection_update(struct connection *c);
 /* Shut our side, and throw away what still comes. */
 void connection_linger(struct connection *c);
+/* May input be taken from it now? */
+bool connection_wants_input(const struct connection *c);
 /* Tell the host of input that waits for its rest. */
 void connection_count_buffered(struct connection *c);
 

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "net/connection_impl.h"
 #include "vpcflowd/log.h"
@@ -124,16 +123,32 @@ static void take_event(struct connection *c, enum framing_event event, const str
         c->state = DRAINING;
 }
 
+/* A read may bring thousands of small payloads: no more of them are taken than the connection may have open.
+ * What follows waits in `in`. */
 static void take_bytes(struct connection *c, struct slice bytes)
 {
     struct error err = {0};
     size_t used;
 
-    while (bytes.len != 0 && c->state == READING) {
+    while (bytes.len != 0 && connection_wants_input(c)) {
         enum framing_event event = framing_feed(&c->framing, bytes, &used, &err);
 
         bytes = slice_of(bytes.ptr + used, bytes.len - used);
+        c->unread -= used;
         take_event(c, event, &err);
+    }
+}
+
+/* What waited. */
+static void take_unread(struct connection *c)
+{
+    struct evbuffer_iovec piece;
+    struct evbuffer_ptr at;
+
+    while (c->unread != 0 && connection_wants_input(c)) {
+        evbuffer_ptr_set(c->in, &at, evbuffer_get_length(c->in) - c->unread, EVBUFFER_PTR_SET);
+        evbuffer_peek(c->in, 1, &at, &piece, 1);
+        take_bytes(c, slice_of(piece.iov_base, piece.iov_len));
     }
 }
 
@@ -159,14 +174,6 @@ static void take_tls_failure(struct connection *c, const struct error *err)
     connection_free(c);
 }
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static enum channel_result read_some(struct connection *c, struct error *ret_err)
 {
     struct evbuffer_iovec space[2];
@@ -189,7 +196,8 @@ static enum channel_result read_some(struct connection *c, struct error *ret_err
         space[1].iov_len = n - space[0].iov_len;
     }
     evbuffer_commit_space(c->in, space, pieces);
-    for (int i = 0; i < pieces && c->state == READING; i++)
+    c->unread += n;
+    for (int i = 0; i < pieces; i++)
         take_bytes(c, slice_of(space[i].iov_base, space[i].iov_len));
     return CHANNEL_DONE;
 }
@@ -200,10 +208,16 @@ void connection_read(struct connection *c)
     struct error err;
     int reads = 0;
 
+    take_unread(c);
+    if (c->unread != 0 || !connection_wants_input(c)) {
+        connection_count_buffered(c);
+        connection_update(c);
+        return;
+    }
     do
         result = read_some(c, &err);
     while (result == CHANNEL_DONE && ++reads < TLS_READS_MAX && channel_pending(&c->channel) &&
-           c->state == READING && !c->paused);
+           connection_wants_input(c));
     if (result == CHANNEL_FAILED && c->channel.tls != NULL) {
         take_tls_failure(c, &err);
         return;
@@ -211,7 +225,7 @@ void connection_read(struct connection *c)
     if (result == CHANNEL_ENDED || result == CHANNEL_FAILED)
         take_end(c); /* a reset ends the stream too: what is whole is used, the rest fails its checks */
     if (result != CHANNEL_WAIT || reads != 0)
-        c->last_active = monotonic_ms();
+        c->last_active = connection_now();
     connection_count_buffered(c);
     connection_update(c);
 }

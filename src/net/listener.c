@@ -70,31 +70,48 @@ static void on_ticket(void *ctx, int change)
     check_stopped(l);
 }
 
-/* Half-sent payloads may take so much memory and no more. The one whose sender has been silent longest makes
- * room: nothing of it was accepted, so nothing is lost. */
+/* What a half-sent payload costs, and for how long: bytes times milliseconds of silence. */
+static uint64_t cost(const struct connection *c, uint64_t now)
+{
+    uint64_t silence = now - connection_last_active(c);
+
+    return connection_buffered(c) * (silence == 0 ? 1 : silence);
+}
+
+/* The one that costs most; `from` is just sending. NULL: no other has any. */
+static struct connection *costliest(const struct listener *l, const struct connection *from)
+{
+    struct connection *worst = NULL;
+    uint64_t most = 0, now = connection_now();
+
+    for (struct connection *c = l->connections; c != NULL; c = connection_next(c))
+        if (c != from && cost(c, now) > most) {
+            worst = c;
+            most = cost(c, now);
+        }
+    return worst;
+}
+
+/* Half-sent payloads may take so much memory and no more. Who holds much and says nothing makes room: nothing
+ * of it was accepted, so nothing is lost. */
 static void on_buffered(void *ctx, struct connection *from, int64_t change)
 {
     static struct log_limit limit;
     struct listener *l = ctx;
     uint64_t most = l->terms->listener->max_payload * BUFFERED_PAYLOADS;
-    struct connection *oldest = NULL;
+    struct connection *victim;
 
     l->buffered += (uint64_t)change;
-    if (change <= 0 || l->buffered <= most)
-        return;
-    for (struct connection *c = l->connections; c != NULL; c = connection_next(c))
-        if (c != from && connection_buffered(c) != 0 &&
-            (oldest == NULL || connection_last_active(c) < connection_last_active(oldest)))
-            oldest = c;
-    if (oldest == NULL)
-        return;
-    log_limited(
-        &limit,
-        "half-sent payloads take more than %llu bytes (%d times max_payload): refusing the one that has "
-        "been silent longest",
-        (unsigned long long)most, BUFFERED_PAYLOADS);
-    metrics.payloads_refused++;
-    connection_refuse(oldest, "ERR 503 busy: too many half-sent payloads; try again later");
+    while (change > 0 && l->buffered > most && (victim = costliest(l, from)) != NULL) {
+        log_limited(
+            &limit,
+            "half-sent payloads take more than %llu bytes (%d times max_payload): refusing the one of "
+            "%s, which holds %llu",
+            (unsigned long long)most, BUFFERED_PAYLOADS, connection_peer(victim),
+            (unsigned long long)connection_buffered(victim));
+        metrics.payloads_refused++;
+        connection_refuse(victim, "ERR 503 busy: too many half-sent payloads; try again later");
+    }
 }
 
 static void on_stopped(evutil_socket_t fd, short what, void *arg)
