@@ -14,8 +14,8 @@ from wire import SLOW, TIMEOUT, Client
 ADMIN = re.compile(r'admin on (\S+):(\d+)')
 
 
-def start_with_admin(start, directory, collector):
-    path = write_config(directory, {'sink': collector}, two_vpcs())
+def start_with_admin(start, directory, collector, **sections):
+    path = write_config(directory, {'sink': collector}, two_vpcs(), **sections)
     path.write_text(path.read_text() + '[admin]\naddress = 127.0.0.1:0\n')
     daemon = start(['-c', path])
     match = ADMIN.search(daemon.stderr)
@@ -86,6 +86,21 @@ def test_a_collector_that_is_away_shows(start, tmp_path, generator):
         assert get(address, '/healthz')[0] == 503
         daemon.send_signal(15)
         assert daemon.wait() == 1
+
+
+def test_what_waits_in_the_spool_shows(start, tmp_path, generator):
+    daemon, address = start_with_admin(start, tmp_path, udp(collectors.free_udp_port()), spool={'directory': tmp_path / 'spool'})
+    lines = generator.mixed_lines(300)
+    assert {e['spooled_bytes'] for e in json.loads(get(address, '/status')[2])['exporters']} == {0}
+    with Client(daemon.address) as client:
+        assert client.ask(payloads.simple_document(lines)) == reply_to(lines)
+    spooled = {e['vpc']: e['spooled_bytes'] for e in json.loads(get(address, '/status')[2])['exporters']}
+    on_disk = {f.parent.name: f.stat().st_size for f in (tmp_path / 'spool').glob('*/*.ipfix')}
+    assert set(spooled) == {'prod', 'dev'} and sorted(spooled.values()) == sorted(on_disk.values())
+    metrics = samples(get(address, '/metrics')[2])
+    assert sorted(n for name, n in metrics.items() if name.startswith('vpcflowd_exporter_spooled_bytes')) == \
+        sorted(on_disk.values())
+    daemon.stop()
 
 
 def test_status_says_who_and_what(start, tmp_path, sink):

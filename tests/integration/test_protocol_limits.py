@@ -8,7 +8,7 @@ import pytest
 
 import flows
 import payloads
-from daemon import udp, write_config
+from daemon import file, udp, write_config
 from scenario import generator_for, reply_to, two_vpcs
 from wire import SLOW, Client, error_code, many_clients
 
@@ -185,6 +185,59 @@ def test_thousands_of_payloads_ahead_of_the_reader_of_replies(start, sink, tmp_p
         assert client.lines(len(batches)) == [reply_to(lines) for lines in batches]
         sender.join()
     sink.wait_for(flow for lines in batches for flow in flows.expected(lines))
+
+
+def test_thousands_of_tiny_payloads_in_one_read_cost_no_more_memory_than_a_connection_may(start, sink, tmp_path):
+    daemon = start(['-c', write_config(tmp_path, {'sink': udp(sink.port)}, two_vpcs())])
+    tiny, count = b'A\n', 100_000
+    before = peak_kib(daemon)
+    with many_clients(daemon.address, 10) as clients:
+        senders = [threading.Thread(target=c.sock.sendall, args=(tiny * count,), daemon=True) for c in clients[1:]]
+        for sender in senders:
+            sender.start()
+        clients[0].send(tiny * 1000)
+        assert {error_code(reply) for reply in clients[0].lines(1000)} <= {400, 422}
+        if SLOW == 1:
+            assert peak_kib(daemon) - before < 32 << 10
+        for client in clients[1:]:
+            client.sock.close()
+
+
+def test_one_payload_that_is_all_that_may_be_in_flight_does_not_stop_the_next(start, tmp_path):
+    """Its messages take more than the 64 MiB at which the daemon stops reading."""
+    daemon = start(['-c', write_config(tmp_path, {'archive': file(tmp_path / 'x.ipfix')}, two_vpcs(),
+                                       {'max_inflated': '256M'})])
+    line = '2 111122223333 eni-0123456789abcdef0 10.0.0.5 198.51.100.7 443 50123 6 12 3456 1700000000 1700000059 ACCEPT OK\n'
+    with Client(daemon.address) as client:
+        client.data(gzip.compress(line.encode() * 1_500_000, 1))
+        assert client.line(60 * SLOW) == 'OK exported=1500000 skipped=0 rejected=0 duplicate=0'
+        assert client.ping() == 'PONG'
+    assert (tmp_path / 'x.ipfix').stat().st_size > 64 << 20
+
+
+def half_sent(client, size):
+    """All but the last byte of a payload."""
+    client.sock.sendall(b'DATA %d\n' % size + b'x' * (size - 1))
+
+
+def test_who_holds_much_and_says_nothing_makes_room_for_an_honest_slow_sender(limited, generator):
+    """Half-sent payloads may hold 8 * 300k: each of the greedy ones has just sent its share when the slow one is silent."""
+    lines = generator.mixed_lines(3)
+    document = payloads.simple_document(lines)
+    address = limited(max_payload='300k')
+    with Client(address) as slow, many_clients(address, 40) as greedy:
+        slow.send(b'DATA %d\n' % len(document))
+        parts = [document[at:at + len(document) // 40 + 1] for at in range(0, len(document), len(document) // 40 + 1)]
+        for client, part in zip(greedy, parts, strict=False):
+            time.sleep(0.01)
+            slow.send(part)
+            time.sleep(0.01)
+            half_sent(client, 300_000)
+        for part in parts[len(greedy):]:
+            slow.send(part)
+        assert slow.line() == reply_to(lines)
+        assert error_code(greedy[0].line()) == 503
+        assert greedy[0].closed()
 
 
 def test_generated_records_are_flow_logs():

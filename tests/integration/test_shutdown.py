@@ -7,10 +7,10 @@ import pytest
 import collectors
 import ipfix
 import payloads
-from daemon import file, udp, write_config
+from daemon import check_sanitizers, file, udp, write_config
 from flows import expected
 from scenario import reply_to, two_vpcs
-from wire import Client, many_clients
+from wire import Client, error_code, many_clients
 
 
 def ask_and_stop(daemon, generator, number, before_signal):
@@ -114,3 +114,22 @@ def test_it_takes_no_new_connection_afterwards(start, sink, tmp_path):
     daemon.stop()
     with pytest.raises(ConnectionRefusedError):
         Client(daemon.address)
+
+
+def test_a_second_signal_answers_payloads_and_what_repeats_them(start, tmp_path, generator):
+    """Payloads that wait for the workers, or for a collector that is away, and repeats of them: all are told 503."""
+    path = write_config(tmp_path, {'sink': udp(collectors.free_udp_port())}, two_vpcs(), {'duplicate_window': '1h'})
+    daemon = start(['-c', path])
+    documents = [payloads.simple_document(generator.mixed_lines(20)) for _ in range(20)]
+    with many_clients(daemon.address, 3) as clients:
+        for client in clients:
+            for document in documents:
+                client.data(document)
+        time.sleep(0.5)
+        daemon.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait() == 1
+        check_sanitizers(daemon.stderr)
+        for client in clients:
+            assert {error_code(client.line()) for _ in documents} == {503}
