@@ -215,29 +215,26 @@ def test_one_payload_that_is_all_that_may_be_in_flight_does_not_stop_the_next(st
     assert (tmp_path / 'x.ipfix').stat().st_size > 64 << 20
 
 
-def half_sent(client, size):
-    """All but the last byte of a payload."""
-    client.sock.sendall(b'DATA %d\n' % size + b'x' * (size - 1))
-
-
-def test_who_holds_much_and_says_nothing_makes_room_for_an_honest_slow_sender(limited, generator):
-    """Half-sent payloads may hold 8 * 300k: each of the greedy ones has just sent its share when the slow one is silent."""
+def test_who_holds_much_makes_room_not_an_honest_slow_sender(limited, generator):
+    """The slow one has been silent longest of all, for a moment: the greedy ones have just sent something."""
     lines = generator.mixed_lines(3)
     document = payloads.simple_document(lines)
     address = limited(max_payload='300k')
-    with Client(address) as slow, many_clients(address, 40) as greedy:
-        slow.send(b'DATA %d\n' % len(document))
-        parts = [document[at:at + len(document) // 40 + 1] for at in range(0, len(document), len(document) // 40 + 1)]
-        for client, part in zip(greedy, parts, strict=False):
-            time.sleep(0.01)
-            slow.send(part)
-            time.sleep(0.01)
-            half_sent(client, 300_000)
-        for part in parts[len(greedy):]:
-            slow.send(part)
-        assert slow.line() == reply_to(lines)
-        assert error_code(greedy[0].line()) == 503
-        assert greedy[0].closed()
+    with Client(address) as slow, many_clients(address, 9) as greedy:
+        slow.send(b'DATA %d\n' % len(document) + document[:100])
+        for client in greedy[:8]:  # together all that half-sent payloads may hold
+            client.send(b'DATA 300000\n' + b'x' * 299_000)
+        assert slow.silent(0.2)
+        slow.send(document[100:200])
+        time.sleep(0.02)
+        for client in greedy[:8]:
+            client.send(b'x')
+        time.sleep(0.02)
+        greedy[8].send(b'DATA 300000\n' + b'x' * 299_000)
+        assert slow.silent(0.2)
+        assert slow.send(document[200:]).line() == reply_to(lines)
+        refused = [client for client in greedy if not client.silent(0.05)]
+        assert len(refused) == 1 and error_code(refused[0].line()) == 503 and refused[0].closed()
 
 
 def test_generated_records_are_flow_logs():

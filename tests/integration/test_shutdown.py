@@ -121,15 +121,13 @@ def test_a_second_signal_answers_payloads_and_what_repeats_them(start, tmp_path,
     path = write_config(tmp_path, {'sink': udp(collectors.free_udp_port())}, two_vpcs(), {'duplicate_window': '1h'})
     daemon = start(['-c', path])
     documents = [payloads.simple_document(generator.mixed_lines(20)) for _ in range(20)]
-    with many_clients(daemon.address, 3) as clients:
-        for client in clients:
-            for document in documents:
-                client.data(document)
+    with Client(daemon.address) as client:
+        for document in documents:
+            client.data(document).data(document)
         time.sleep(0.5)
         daemon.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait() == 1
         check_sanitizers(daemon.stderr)
-        for client in clients:
-            assert {error_code(client.line()) for _ in documents} == {503}
+        assert {error_code(reply) for reply in client.lines(2 * len(documents))} == {503}
