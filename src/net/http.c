@@ -1,30 +1,24 @@
 /* The HTTP listener: its socket, its connections, and their terms. */
 #include "vpcflowd/http.h"
 
-#include <errno.h>
 #include <event2/event.h>
-#include <event2/listener.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/acceptor.h"
 #include "net/http_connection.h"
 #include "net/peers.h"
 #include "vpcflowd/log.h"
 #include "vpcflowd/metrics.h"
 
 #define BACKLOG 128
-#define ACCEPT_RETRY_SEC 1 /* after an error like EMFILE */
 
 struct http {
     struct http_host host;
     struct http_terms *terms; /* of connections to come */
     struct http_terms *next;  /* prepared */
-    struct evconnlistener *accepter;
-    struct event *retry, *stopped;
+    struct acceptor *acceptor;
+    struct event *stopped;
     struct http_connection *connections;
     unsigned count;
     char address[PEER_TEXT_MAX];
@@ -59,17 +53,14 @@ static void on_ticket_gone(void *ctx)
     check_stopped(ctx);
 }
 
-static void on_accept(struct evconnlistener *accepter, evutil_socket_t fd, struct sockaddr *sa, int len,
-                      void *arg)
+static void on_connection(void *ctx, int fd, const struct sockaddr *sa, socklen_t len)
 {
     static struct log_limit limit;
-    struct http *h = arg;
+    struct http *h = ctx;
     struct http_connection *c;
     char peer[PEER_TEXT_MAX];
-    int one = 1;
 
-    (void)accepter;
-    peer_text(sa, (socklen_t)len, peer, sizeof(peer));
+    peer_text(sa, len, peer, sizeof(peer));
     if (h->count >= HTTP_CONNECTIONS_MAX) {
         metrics.connections_refused++;
         log_limited(&limit, "http %s: %d connections are open, the most there may be: closed", peer,
@@ -77,7 +68,6 @@ static void on_accept(struct evconnlistener *accepter, evutil_socket_t fd, struc
         close(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     c = http_connection_new(&h->host, h->terms, fd, peer);
     if (c == NULL) {
         log_error("http %s: no memory for a connection", peer);
@@ -88,73 +78,19 @@ static void on_accept(struct evconnlistener *accepter, evutil_socket_t fd, struc
     h->count++;
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    struct http *h = arg;
-
-    (void)fd;
-    (void)what;
-    if (!h->host.stopping)
-        evconnlistener_enable(h->accepter);
-}
-
-/* Out of descriptors, usually: accepting again at once would spin. */
-static void on_accept_error(struct evconnlistener *accepter, void *arg)
-{
-    struct timeval tv = {ACCEPT_RETRY_SEC, 0};
-    static struct log_limit limit;
-    struct http *h = arg;
-
-    log_limited(&limit, "http: can't take a connection: %s; trying again in %d s", strerror(errno),
-                ACCEPT_RETRY_SEC);
-    evconnlistener_disable(accepter);
-    event_add(h->retry, &tv);
-}
-
-static int open_socket(const struct conf_address *address, struct error *ret_err)
-{
-    int one = 1, zero = 0;
-    int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd >= 0 && address->addr.ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address->addr, address->len) != 0 ||
-        listen(fd, BACKLOG) != 0) {
-        error_set(ret_err, ERROR_INTERNAL, "[http] address = %s: %s%s", address->text, strerror(errno),
-                  errno == EADDRINUSE      ? " (is another vpcflowd running?)"
-                  : errno == EADDRNOTAVAIL ? " (this host has no such address)"
-                  : errno == EACCES        ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
-                                           : "");
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static int start_accepting(struct http *h, const struct conf_address *address, struct error *ret_err)
 {
-    struct event_base *base = h->host.base;
-    struct sockaddr_storage bound = {0};
-    socklen_t len = sizeof(bound);
-    int fd = open_socket(address, ret_err);
+    const struct acceptor_calls calls = {.ctx = h, .on_connection = on_connection};
+    int fd;
 
+    h->stopped = event_new(h->host.base, -1, 0, on_stopped, h);
+    if (h->stopped == NULL)
+        return error_set(ret_err, ERROR_NO_MEMORY, "no memory for [http]");
+    fd = acceptor_socket(address, "http", BACKLOG, ret_err);
     if (fd < 0)
         return -1;
-    getsockname(fd, (struct sockaddr *)&bound, &len);
-    peer_text((struct sockaddr *)&bound, len, h->address, sizeof(h->address));
-    h->retry = evtimer_new(base, on_retry, h);
-    h->stopped = event_new(base, -1, 0, on_stopped, h);
-    h->accepter =
-        evconnlistener_new(base, on_accept, h, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (h->accepter == NULL)
-        close(fd);
-    if (h->retry == NULL || h->stopped == NULL || h->accepter == NULL)
-        return error_set(ret_err, ERROR_NO_MEMORY, "no memory for [http]");
-    evconnlistener_set_error_cb(h->accepter, on_accept_error);
-    return 0;
+    h->acceptor = acceptor_new(h->host.base, fd, "http", &calls, h->address, ret_err);
+    return h->acceptor == NULL ? -1 : 0;
 }
 
 struct http *http_new(struct event_base *base, struct conf *conf, const struct http_calls *calls,
@@ -215,7 +151,7 @@ void http_stop(struct http *h)
     if (h->host.stopping)
         return;
     h->host.stopping = true;
-    evconnlistener_disable(h->accepter);
+    acceptor_stop(h->acceptor);
     for (struct http_connection *c = h->connections, *next; c != NULL; c = next) {
         next = http_connection_next(c);
         http_connection_stop(c);
@@ -230,10 +166,7 @@ void http_free(struct http *h)
     h->host.stopping = false; /* nobody is told any more */
     while (h->connections != NULL)
         http_connection_free(h->connections);
-    if (h->accepter != NULL)
-        evconnlistener_free(h->accepter);
-    if (h->retry != NULL)
-        event_free(h->retry);
+    acceptor_free(h->acceptor);
     if (h->stopped != NULL)
         event_free(h->stopped);
     http_terms_unref(h->terms);

@@ -1,15 +1,10 @@
 #include "vpcflowd/listener.h"
 
-#include <errno.h>
 #include <event2/event.h>
-#include <event2/listener.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/acceptor.h"
 #include "net/activation.h"
 #include "net/connection.h"
 #include "net/peers.h"
@@ -17,16 +12,15 @@
 #include "vpcflowd/metrics.h"
 
 #define BACKLOG 1024
-#define REFUSED_MAX 64     /* connections over the limit that are told so; further ones are just closed */
-#define ACCEPT_RETRY_SEC 1 /* after an error like EMFILE */
+#define REFUSED_MAX 64 /* connections over the limit that are told so; further ones are just closed */
 
 struct listener {
     struct connection_host host;
     struct listener_calls calls;
     struct terms *terms; /* for those who come now */
     struct peers *peers;
-    struct evconnlistener *accepter;
-    struct event *retry, *stopped;
+    struct acceptor *acceptor;
+    struct event *stopped;
     struct connection *connections;
     uint64_t count;    /* connections */
     uint64_t refused;  /* of those, the ones that are only told that they are too many */
@@ -212,96 +206,19 @@ static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_
         connection_pause(c, true);
 }
 
-static void on_accept(struct evconnlistener *accepter, evutil_socket_t fd, struct sockaddr *sa, int len,
-                      void *arg)
+static void on_connection(void *ctx, int fd, const struct sockaddr *sa, socklen_t len)
 {
-    struct listener *l = arg;
+    struct listener *l = ctx;
     bool proxied = terms_expect_proxy(l->terms, sa);
     char peer[PEER_TEXT_MAX];
-    int one = 1;
 
-    (void)accepter;
     if (!proxied && !terms_allow(l->terms, sa)) {
-        peer_text(sa, (socklen_t)len, peer, sizeof(peer));
+        peer_text(sa, len, peer, sizeof(peer));
         deny(peer);
         close(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    take(l, fd, sa, (socklen_t)len, proxied);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    struct listener *l = arg;
-
-    (void)fd;
-    (void)what;
-    if (!l->stopping)
-        evconnlistener_enable(l->accepter);
-}
-
-/* Out of descriptors, usually: accepting again at once would spin. */
-static void on_accept_error(struct evconnlistener *accepter, void *arg)
-{
-    struct listener *l = arg;
-    struct timeval tv = {ACCEPT_RETRY_SEC, 0};
-    static struct log_limit limit;
-
-    log_limited(&limit, "can't take a connection: %s; trying again in %d s", strerror(errno),
-                ACCEPT_RETRY_SEC);
-    evconnlistener_disable(accepter);
-    event_add(l->retry, &tv);
-}
-
-static int open_socket(const struct conf_address *address, struct error *ret_err)
-{
-    int one = 1, zero = 0;
-    int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return error_set(ret_err, ERROR_INTERNAL, "[listener] address = %s: %s", address->text,
-                         strerror(errno));
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (address->addr.ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    if (bind(fd, (const struct sockaddr *)&address->addr, address->len) != 0 || listen(fd, BACKLOG) != 0) {
-        const char *hint = errno == EADDRINUSE      ? " (is another vpcflowd running?)"
-                           : errno == EADDRNOTAVAIL ? " (this host has no such address)"
-                           : errno == EACCES        ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
-                                                    : "";
-
-        error_set(ret_err, ERROR_INTERNAL, "[listener] address = %s: %s%s", address->text, strerror(errno),
-                  hint);
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* Takes over fd. */
-static int start_accepting(struct listener *l, int fd, struct error *ret_err)
-{
-    struct event_base *base = l->host.base;
-    struct sockaddr_storage bound = {0};
-    socklen_t len = sizeof(bound);
-
-    if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
-        error_set(ret_err, ERROR_INTERNAL, "[listener] address: %s", strerror(errno));
-        close(fd);
-        return -1;
-    }
-    peer_text((struct sockaddr *)&bound, len, l->address, sizeof(l->address));
-    l->retry = evtimer_new(base, on_retry, l);
-    l->stopped = event_new(base, -1, 0, on_stopped, l);
-    l->accepter =
-        evconnlistener_new(base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (l->accepter == NULL)
-        close(fd);
-    if (l->retry == NULL || l->stopped == NULL || l->accepter == NULL)
-        return error_set(ret_err, ERROR_NO_MEMORY, "no memory for the listener");
-    evconnlistener_set_error_cb(l->accepter, on_accept_error);
-    return 0;
+    take(l, fd, sa, len, proxied);
 }
 
 /* systemd's socket, if it gave us one, else our own; -1 with ret_err. */
@@ -311,7 +228,7 @@ static int listening_socket(const struct conf_address *address, struct error *re
 
     if (!activation_socket(&fd, ret_err))
         return -1;
-    return fd >= 0 ? fd : open_socket(address, ret_err);
+    return fd >= 0 ? fd : acceptor_socket(address, "listener", BACKLOG, ret_err);
 }
 
 struct listener *listener_new(struct event_base *base, struct conf *conf, const struct listener_calls *calls,
@@ -331,13 +248,19 @@ struct listener *listener_new(struct event_base *base, struct conf *conf, const 
                                        .ctx = l};
     l->calls = *calls;
     l->peers = peers_new();
-    if (l->peers == NULL)
+    l->stopped = event_new(base, -1, 0, on_stopped, l);
+    if (l->peers == NULL || l->stopped == NULL)
         goto no_memory;
     l->terms = terms_new(conf, ret_err);
     if (l->terms == NULL)
         goto fail;
     fd = listening_socket(&conf->listener.address, ret_err);
-    if (fd < 0 || start_accepting(l, fd, ret_err) < 0)
+    if (fd < 0)
+        goto fail;
+    l->acceptor =
+        acceptor_new(base, fd, "listener", &(struct acceptor_calls){.ctx = l, .on_connection = on_connection},
+                     l->address, ret_err);
+    if (l->acceptor == NULL)
         goto fail;
     return l;
 no_memory:
@@ -399,7 +322,7 @@ void listener_stop(struct listener *l)
     if (l->stopping)
         return;
     l->stopping = true;
-    evconnlistener_disable(l->accepter);
+    acceptor_stop(l->acceptor);
     for (struct connection *c = l->connections, *next; c != NULL; c = next) {
         next = connection_next(c);
         connection_stop(c);
@@ -414,10 +337,7 @@ void listener_free(struct listener *l)
     l->stopping = false; /* nobody is told any more */
     while (l->connections != NULL)
         connection_free(l->connections);
-    if (l->accepter != NULL)
-        evconnlistener_free(l->accepter);
-    if (l->retry != NULL)
-        event_free(l->retry);
+    acceptor_free(l->acceptor);
     if (l->stopped != NULL)
         event_free(l->stopped);
     peers_free(l->peers);
