@@ -19,7 +19,6 @@
 #define SUFFIX ".ipfix"
 #define DIGITS_MIN 8
 #define DIGITS_MAX 18
-#define SEGMENTS_AT_LIMIT 8 /* a small limit has small segments: room comes free by whole ones */
 
 /* ---- names ---- */
 
@@ -148,9 +147,19 @@ static void take_up(struct spool_queue *q)
     spool_rewind(q);
 }
 
+static void queue_free(struct spool_queue *q)
+{
+    spool_queue_close(q);
+    if (q->directory >= 0)
+        close(q->directory);
+    free(q->segments);
+    free(q);
+}
+
 static struct spool_queue *add_queue(struct spool *s, const char *name, struct error *ret_err)
 {
     struct spool_queue *q = calloc(1, sizeof(*q));
+    uint64_t used = s->used, aside = s->aside;
 
     if (q == NULL) {
         error_set(ret_err, ERROR_NO_MEMORY, "no memory for the spool");
@@ -160,15 +169,17 @@ static struct spool_queue *add_queue(struct spool *s, const char *name, struct e
     q->fd = q->read_fd = -1;
     q->next_number = 1;
     snprintf(q->name, sizeof(q->name), "%s", name);
-    q->next = s->queues;
-    s->queues = q;
     q->directory = openat(s->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (q->directory < 0) {
+    if (q->directory < 0)
         spool_fail(q, "cannot open", NULL, ret_err);
+    if (q->directory < 0 || note_files(q, ret_err) < 0) {
+        s->used = used; /* so that it can be tried again */
+        s->aside = aside;
+        queue_free(q);
         return NULL;
     }
-    if (note_files(q, ret_err) < 0)
-        return NULL;
+    q->next = s->queues;
+    s->queues = q;
     take_up(q);
     return q;
 }
@@ -315,15 +326,6 @@ struct spool *spool_open(const struct conf *conf, struct template_registry *regi
     }
     take_up_templates(s);
     return s;
-}
-
-static void queue_free(struct spool_queue *q)
-{
-    spool_queue_close(q);
-    if (q->directory >= 0)
-        close(q->directory);
-    free(q->segments);
-    free(q);
 }
 
 void spool_free(struct spool *s)

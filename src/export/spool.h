@@ -55,6 +55,8 @@ struct spool_intro {
 struct spool *spool_open(const struct conf *conf, struct template_registry *registry, struct error *ret_err);
 /* All queues are closed. NULL is none. */
 void spool_free(struct spool *s);
+/* [spool] limit; what is there already stays. */
+void spool_set_limit(struct spool *s, uint64_t limit);
 /* Once all queues are open: logs what waits, and for whom nobody waits any more. */
 void spool_report(const struct spool *s);
 /* Holds from now on, also for what is there. */

@@ -11,6 +11,16 @@
 #include "export/spool_impl.h"
 #include "vpcflowd/metrics.h"
 
+#define SEGMENTS_AT_LIMIT 8 /* a small limit has small segments: room comes free by whole ones */
+
+void spool_set_limit(struct spool *s, uint64_t limit)
+{
+    s->limit = limit;
+    s->segment_bytes = limit / SEGMENTS_AT_LIMIT;
+    if (s->segment_bytes > SPOOL_SEGMENT_BYTES)
+        s->segment_bytes = SPOOL_SEGMENT_BYTES;
+}
+
 /* ---- the list ---- */
 
 int spool_add_segment(struct spool_queue *q, struct spool_segment seg)

@@ -28,6 +28,12 @@ static void forget_body(struct http_connection *c)
     evbuffer_drain(c->body, evbuffer_get_length(c->body));
 }
 
+/* Bytes that came and were not looked at: the socket may not become readable for them. */
+static bool has_input(const struct http_connection *c)
+{
+    return evbuffer_get_length(c->in) != 0 || channel_pending(&c->channel);
+}
+
 /* ---- replies ---- */
 
 static void begin_linger(struct http_connection *c)
@@ -126,7 +132,7 @@ void http_reply(struct http_ticket *t, const struct http_outcome *outcome)
         c->asked.close |= host->stopping;
         rc = http_answer_outcome(c->out, &c->asked, outcome);
         http_connection_go_on(c, rc);
-        if (c->state == HEAD && evbuffer_get_length(c->in) != 0)
+        if (c->state == HEAD && has_input(c))
             event_active(c->readable, EV_READ,
                          0); /* the next request is here already; but not from within this call */
     }
@@ -283,7 +289,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     update_events(c);
-    if (c->state == HEAD && evbuffer_get_length(c->out) == 0 && evbuffer_get_length(c->in) != 0)
+    if (c->state == HEAD && evbuffer_get_length(c->out) == 0 && has_input(c))
         event_active(c->readable, EV_READ, 0); /* the next request is here already */
 }
 

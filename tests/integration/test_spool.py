@@ -318,6 +318,21 @@ def test_the_limit_makes_senders_wait_and_loses_nothing(start, tmp_path, transpo
     assert size <= 2 << 20
 
 
+def test_a_limit_that_is_raised_by_a_reload_lets_senders_go_on(start, tmp_path):
+    """The collector stays away all the while."""
+    spool, sender = tmp_path / 'spool', Sender()
+    with sink_of('udp', tmp_path) as sink:
+        daemon = start(['-c', config(tmp_path, sink, spool, '1M')])
+        load = BackgroundSender(daemon.address, sender, 40_000)
+        collectors.until(lambda: 'has reached its limit of 1048576 bytes' in daemon.stderr, WAIT, 'a full spool')
+        assert load.thread.is_alive()
+        config(tmp_path, sink, spool, '64M')
+        daemon.send_signal(signal.SIGHUP)
+        load.finish()
+        assert sum(p.stat().st_size for p in segments(spool)) > 1 << 20
+        daemon.stop()
+
+
 def test_a_collector_that_dies_while_it_gets_the_spool_loses_nothing(start, tmp_path):
     """What its connection had not acknowledged, and the replay window before that, comes again: repeats, in order."""
     spool, sender = tmp_path / 'spool', Sender()

@@ -344,6 +344,28 @@ static void a_directory_that_cannot_be_is_an_error(void **state)
     registry = NULL;
 }
 
+static void a_queue_that_could_not_be_opened_can_be_tried_again(void **state)
+{
+    char name[SPOOL_NAME_MAX], path[4400];
+    struct error err = {0};
+
+    (void)state;
+    open_spool();
+    spool_queue_name(&flows.vpcs[1], &flows.collectors[0], name);
+    snprintf(path, sizeof(path), "%s/%s", spool_path, name);
+    assert_int_equal(close(open(path, O_WRONLY | O_CREAT, 0600)), 0); /* no directory */
+    assert_null(spool_queue_open(spool, &flows.vpcs[1], &flows.collectors[0], &intro, &err));
+    assert_non_null(strstr(err.detail, path));
+    unlink(path);
+    spool_queue_close(queue);
+    queue = spool_queue_open(spool, &flows.vpcs[1], &flows.collectors[0], &intro, &err);
+    assert_non_null(queue);
+    append_tags(0, 10, 10);
+    assert_int_equal(read_all(0, true), 10);
+    close_spool();
+    rmdir(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +384,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_exporter_that_is_gone_is_told_and_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_daemons_on_one_spool_are_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_is_an_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_queue_that_could_not_be_opened_can_be_tried_again, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
