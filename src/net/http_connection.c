@@ -388,6 +388,9 @@ void http_connection_free(struct http_connection *c)
         return;
     if (c->ticket != NULL)
         c->ticket->connection = NULL;
+    if (evbuffer_get_length(c->out) != 0)
+        channel_write(&c->channel, c->out,
+                      NULL); /* an answer that was given just now, when the daemon ends */
     c->host->on_gone(c->host->ctx, c);
     release(c);
 }

@@ -432,3 +432,19 @@ def test_sigterm_finishes_requests_that_are_under_way(start, tmp_path, generator
         late.wait_for(expected(lines))
         assert daemon.wait() == 0
     idle.close()
+
+
+def test_a_second_signal_answers_what_waits(start, tmp_path, generator):
+    """The collector is away: whoever waits is told to send again."""
+    daemon = start_with_http(start, tmp_path, udp(collectors.free_udp_port()))
+    connection = http.client.HTTPConnection(*http_address(daemon), timeout=TIMEOUT)
+    connection.request('POST', '/ingest', payloads.simple_document(lines_of_prod(generator, 20)),
+                       {'Authorization': f'Bearer {KEY}'})
+    time.sleep(0.3)
+    daemon.send_signal(15)
+    time.sleep(0.2)
+    daemon.send_signal(15)
+    response = connection.getresponse()
+    assert response.status == 503 and json.loads(response.read())['code'] == 503
+    assert daemon.wait() == 1
+    connection.close()

@@ -362,8 +362,6 @@ static void a_queue_that_could_not_be_opened_can_be_tried_again(void **state)
     assert_non_null(queue);
     append_tags(0, 10, 10);
     assert_int_equal(read_all(0, true), 10);
-    close_spool();
-    rmdir(path);
 }
 
 int main(void)
