@@ -130,10 +130,12 @@ static int note_files(struct spool_queue *q, struct error *ret_err)
 }
 
 /* A position that cannot be is none: then all is read again. */
-static void take_up(struct spool_queue *q)
+static int take_up(struct spool_queue *q, struct error *ret_err)
 {
-    struct spool_position p = spool_load_position(q);
+    struct spool_position p;
 
+    if (spool_load_position(q, &p, ret_err) < 0)
+        return -1;
     q->saved = p;
     if (p.segment >= q->next_number)
         q->next_number = p.segment + 1;
@@ -145,6 +147,7 @@ static void take_up(struct spool_queue *q)
     q->acked = p;
     spool_ack(q, p); /* what a crash kept from being deleted */
     spool_rewind(q);
+    return 0;
 }
 
 static void queue_free(struct spool_queue *q)
@@ -172,7 +175,7 @@ static struct spool_queue *add_queue(struct spool *s, const char *name, struct e
     q->directory = openat(s->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (q->directory < 0)
         spool_fail(q, "cannot open", NULL, ret_err);
-    if (q->directory < 0 || note_files(q, ret_err) < 0) {
+    if (q->directory < 0 || note_files(q, ret_err) < 0 || take_up(q, ret_err) < 0) {
         s->used = used; /* so that it can be tried again */
         s->aside = aside;
         queue_free(q);
@@ -180,7 +183,6 @@ static struct spool_queue *add_queue(struct spool *s, const char *name, struct e
     }
     q->next = s->queues;
     s->queues = q;
-    take_up(q);
     return q;
 }
 
@@ -246,18 +248,23 @@ static void set_all_aside(struct spool *s, const struct error *why)
     }
 }
 
-static void take_up_templates(struct spool *s)
+/* What cannot be read just now is not set aside: the next start may. */
+static int take_up_templates(struct spool *s, struct error *ret_err)
 {
     struct error why = {0};
+    enum spool_load load = has_segments(s) ? spool_templates_load(s, &why) : SPOOL_LOAD_OTHER;
 
-    if (!has_segments(s)) {
+    switch (load) {
+    case SPOOL_LOAD_OK:
+        return 0;
+    case SPOOL_LOAD_FAILED:
+        return error_set(ret_err, why.kind, "%s", why.detail);
+    case SPOOL_LOAD_OTHER:
+        set_all_aside(s, &why);
         spool_templates_remove(s);
-        return;
+        break;
     }
-    if (spool_templates_load(s, &why))
-        return;
-    set_all_aside(s, &why);
-    spool_templates_remove(s);
+    return 0;
 }
 
 /* ---- life ---- */
@@ -320,11 +327,10 @@ struct spool *spool_open(const struct conf *conf, struct template_registry *regi
     s->directory = s->lock = s->templates.fd = -1;
     s->registry = registry;
     spool_set_limit(s, conf->spool.limit);
-    if (open_directory(s, ret_err) < 0 || note_queues(s, ret_err) < 0) {
+    if (open_directory(s, ret_err) < 0 || note_queues(s, ret_err) < 0 || take_up_templates(s, ret_err) < 0) {
         spool_free(s);
         return NULL;
     }
-    take_up_templates(s);
     return s;
 }
 
@@ -346,14 +352,6 @@ void spool_free(struct spool *s)
         close(s->lock);
     free(s->path);
     free(s);
-}
-
-void spool_set_limit(struct spool *s, uint64_t limit)
-{
-    s->limit = limit;
-    s->segment_bytes = limit / SEGMENTS_AT_LIMIT;
-    if (s->segment_bytes > SPOOL_SEGMENT_BYTES)
-        s->segment_bytes = SPOOL_SEGMENT_BYTES;
 }
 
 uint64_t spool_used(const struct spool *s)

@@ -59,8 +59,6 @@ void spool_free(struct spool *s);
 void spool_set_limit(struct spool *s, uint64_t limit);
 /* Once all queues are open: logs what waits, and for whom nobody waits any more. */
 void spool_report(const struct spool *s);
-/* Holds from now on, also for what is there. */
-void spool_set_limit(struct spool *s, uint64_t limit);
 /* Bytes on disk, all of it. */
 uint64_t spool_used(const struct spool *s);
 

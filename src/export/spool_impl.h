@@ -8,6 +8,7 @@
 #define EXPORT_SPOOL_IMPL_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "export/spool.h"
 #include "vpcflowd/log.h"
@@ -96,12 +97,15 @@ void spool_drop_first(struct spool_queue *q);
 
 /* ---- spool_read.c ---- */
 
+/* pread() until there are n bytes or the file ends: less would look like damage. The bytes, or -1 with errno.
+ */
+ssize_t spool_pread(int fd, void *bytes, size_t n, uint64_t offset);
 void spool_close_read(struct spool_queue *q);
 
 /* ---- spool_position.c ---- */
 
-/* {0, 0} if there is none. */
-struct spool_position spool_load_position(const struct spool_queue *q);
+/* {0, 0} if there is none, or one that is not whole. 0, or -1 with ret_err: it cannot be read. */
+int spool_load_position(const struct spool_queue *q, struct spool_position *ret, struct error *ret_err);
 void spool_save_position(struct spool_queue *q);
 
 /* ---- spool_records.c ---- */
@@ -118,14 +122,21 @@ enum spool_kind {
 };
 /* Is there a whole message for `domain`? Its length, or 0. */
 uint32_t spool_message_length(const unsigned char *bytes, size_t n, uint32_t domain);
-/* Learns a whole message's templates, counts its records. 0, or -1: it is no message of ours. */
-int spool_records_look(struct spool_records *r, const unsigned char *message, uint32_t length,
-                       uint32_t *ret_records, enum spool_kind *ret_kind);
+enum spool_look { SPOOL_LOOK_OK, SPOOL_LOOK_NOT_OURS, SPOOL_LOOK_NO_MEMORY };
+/* Learns a whole message's templates, counts its records. Without memory, the same message may be looked at
+ * again. */
+enum spool_look spool_records_look(struct spool_records *r, const unsigned char *message, uint32_t length,
+                                   uint32_t *ret_records, enum spool_kind *ret_kind);
 
 /* ---- spool_templates.c ---- */
 
-/* Interns what the file says. False: the ids have another meaning now; ret_why. */
-bool spool_templates_load(struct spool *s, struct error *ret_why);
+enum spool_load {
+    SPOOL_LOAD_OK,
+    SPOOL_LOAD_OTHER, /* there is no file, or its ids have another meaning now */
+    SPOOL_LOAD_FAILED /* another start may well read it: no memory, an error of the disk */
+};
+/* Interns what the file says. ret_why unless SPOOL_LOAD_OK. */
+enum spool_load spool_templates_load(struct spool *s, struct error *ret_why);
 /* There is nothing that was written under it. */
 void spool_templates_remove(struct spool *s);
 /* Adds what the registry has beyond it, and syncs. */

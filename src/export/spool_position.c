@@ -2,6 +2,7 @@
  * that messages are repeated. It stays when the last segment has gone, since it keeps their numbers from
  * being used again: a position that is older than a segment must not point into it.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #define POSITION_NEW "position.new"
 #define POSITION_TEXT_MAX 64
 
-struct spool_position spool_load_position(const struct spool_queue *q)
+int spool_load_position(const struct spool_queue *q, struct spool_position *ret, struct error *ret_err)
 {
     struct spool_position p = {0};
     char text[POSITION_TEXT_MAX];
@@ -22,17 +23,20 @@ struct spool_position spool_load_position(const struct spool_queue *q)
     ssize_t n;
     int fd = openat(q->directory, POSITION, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
+    *ret = p;
     if (fd < 0)
-        return p;
-    n = read(fd, text, sizeof(text) - 1);
+        return errno == ENOENT ? 0 : spool_fail(q, "cannot open", POSITION, ret_err);
+    n = spool_pread(fd, text, sizeof(text) - 1, 0);
+    if (n < 0)
+        spool_fail(q, "cannot read", POSITION, ret_err);
     close(fd);
     if (n <= 0)
-        return p;
+        return n < 0 ? -1 : 0;
     text[n] = '\0';
     /* The newline shows that it is whole. */
-    if (sscanf(text, "%" SCNu64 " %" SCNu64 "%c", &p.segment, &p.offset, &end) != 3 || end != '\n')
-        p = (struct spool_position){0};
-    return p;
+    if (sscanf(text, "%" SCNu64 " %" SCNu64 "%c", &p.segment, &p.offset, &end) == 3 && end == '\n')
+        *ret = p;
+    return 0;
 }
 
 void spool_save_position(struct spool_queue *q)

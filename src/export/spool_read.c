@@ -26,6 +26,24 @@ static size_t find(const struct spool_queue *q, uint64_t number)
     return i;
 }
 
+ssize_t spool_pread(int fd, void *bytes, size_t n, uint64_t offset)
+{
+    size_t have = 0;
+
+    while (have < n) {
+        ssize_t got = pread(fd, (char *)bytes + have, n - have, (off_t)(offset + have));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
 static void close_read(struct spool_queue *q)
 {
     if (q->read_fd >= 0)
@@ -51,7 +69,7 @@ static int find_message(struct spool_queue *q, const struct spool_segment *seg, 
     uint64_t start = from;
 
     while (start + IPFIX_HEADER_SIZE < seg->end) {
-        ssize_t n = pread(q->read_fd, chunk, SPOOL_CHUNK_BYTES, (off_t)start);
+        ssize_t n = spool_pread(q->read_fd, chunk, SPOOL_CHUNK_BYTES, start);
         size_t have, i;
 
         if (n < 0)
@@ -151,8 +169,14 @@ static int take_message(struct spool_queue *q, const unsigned char *bytes, uint3
     const struct spool_position end = {q->at.segment, q->at.offset + length};
     bool again = !before(q->acked, end) || !before(q->skip, end);
 
-    if (spool_records_look(q->records, bytes, length, &m.records, &kind) < 0)
+    switch (spool_records_look(q->records, bytes, length, &m.records, &kind)) {
+    case SPOOL_LOOK_OK:
+        break;
+    case SPOOL_LOOK_NOT_OURS:
         return -1;
+    case SPOOL_LOOK_NO_MEMORY:
+        return 1;
+    }
     if (kind != SPOOL_TYPES && (!again || kind == SPOOL_CONTEXT) && messages_add(out, bytes, &m) != 0)
         return 1;
     q->at.offset += length;
@@ -207,10 +231,8 @@ static int read_piece(struct spool_queue *q, struct spool_segment *seg, struct m
         skip_missing(q, seg);
         return 0;
     }
-    do
-        n = pread(q->read_fd, q->spool->chunk, left < SPOOL_CHUNK_BYTES ? left : SPOOL_CHUNK_BYTES,
-                  (off_t)q->at.offset);
-    while (n < 0 && errno == EINTR);
+    n = spool_pread(q->read_fd, q->spool->chunk, left < SPOOL_CHUNK_BYTES ? left : SPOOL_CHUNK_BYTES,
+                    q->at.offset);
     if (n < 0) {
         close_read(q); /* the next try opens it again: somebody may have mended it, or moved it away */
         spool_segment_name(seg->number, name);

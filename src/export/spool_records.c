@@ -94,8 +94,9 @@ static size_t read_specifiers(const unsigned char *p, size_t n, uint32_t count, 
     return at;
 }
 
-/* One template record. Its bytes, or 0. */
-static size_t learn_template(struct spool_records *r, const unsigned char *p, size_t n, bool options)
+/* One template record. */
+static enum spool_look learn_template(struct spool_records *r, const unsigned char *p, size_t n, bool options,
+                                      size_t *ret_size)
 {
     size_t head = options ? 6 : 4, size;
     struct record_shape *shape, new = {0};
@@ -103,14 +104,17 @@ static size_t learn_template(struct spool_records *r, const unsigned char *p, si
     bool fixed;
 
     if (n < head || (shape = shape_of(r, get16(p))) == NULL)
-        return 0;
+        return SPOOL_LOOK_NOT_OURS;
     new.count = (uint16_t)get16(p + 2);
-    if (new.count == 0 || new.count > n / 4 || (lengths = calloc(new.count, sizeof(*lengths))) == NULL)
-        return 0;
+    if (new.count == 0 || new.count > n / 4)
+        return SPOOL_LOOK_NOT_OURS;
+    lengths = calloc(new.count, sizeof(*lengths));
+    if (lengths == NULL)
+        return SPOOL_LOOK_NO_MEMORY;
     size = read_specifiers(p + head, n - head, new.count, lengths, &new.smallest, &fixed);
     if (size == 0 || new.smallest == 0) {
         free(lengths);
-        return 0;
+        return SPOOL_LOOK_NOT_OURS;
     }
     new.length = lengths;
     if (fixed) {
@@ -120,20 +124,23 @@ static size_t learn_template(struct spool_records *r, const unsigned char *p, si
     }
     free(shape->length);
     *shape = new;
-    return head + size;
+    *ret_size = head + size;
+    return SPOOL_LOOK_OK;
 }
 
-static int learn_templates(struct spool_records *r, const unsigned char *p, size_t n, bool options)
+static enum spool_look learn_templates(struct spool_records *r, const unsigned char *p, size_t n,
+                                       bool options)
 {
     while (n >= 4) {
-        size_t size = learn_template(r, p, n, options);
+        size_t size = 0;
+        enum spool_look look = learn_template(r, p, n, options, &size);
 
-        if (size == 0)
-            return -1;
+        if (look != SPOOL_LOOK_OK)
+            return look;
         p += size;
         n -= size;
     }
-    return 0;
+    return SPOOL_LOOK_OK;
 }
 
 /* ---- records ---- */
@@ -194,8 +201,8 @@ static enum spool_kind kind_of(uint32_t set, const unsigned char *body, size_t n
     return set < TEMPLATE_ID_FIRST || id >= TEMPLATE_ID_OPTIONS ? SPOOL_CONTEXT : SPOOL_DATA;
 }
 
-int spool_records_look(struct spool_records *r, const unsigned char *message, uint32_t length,
-                       uint32_t *ret_records, enum spool_kind *ret_kind)
+enum spool_look spool_records_look(struct spool_records *r, const unsigned char *message, uint32_t length,
+                                   uint32_t *ret_records, enum spool_kind *ret_kind)
 {
     uint32_t records = 0;
     enum spool_kind kind = SPOOL_DATA;
@@ -206,23 +213,25 @@ int spool_records_look(struct spool_records *r, const unsigned char *message, ui
         size_t n;
 
         if (length - at < IPFIX_SET_HEADER_SIZE)
-            return -1;
+            return SPOOL_LOOK_NOT_OURS;
         id = get16(message + at);
         size = get16(message + at + 2);
         if (size < IPFIX_SET_HEADER_SIZE || size > length - at)
-            return -1;
+            return SPOOL_LOOK_NOT_OURS;
         n = size - IPFIX_SET_HEADER_SIZE;
         if (at == IPFIX_HEADER_SIZE)
             kind = kind_of(id, body, n);
         if (id == SET_TEMPLATES || id == SET_OPTIONS_TEMPLATES) {
-            if (learn_templates(r, body, n, id == SET_OPTIONS_TEMPLATES) < 0)
-                return -1;
+            enum spool_look look = learn_templates(r, body, n, id == SET_OPTIONS_TEMPLATES);
+
+            if (look != SPOOL_LOOK_OK)
+                return look;
         } else if (count_records(shape_of(r, id), body, n, &records) < 0) {
-            return -1;
+            return SPOOL_LOOK_NOT_OURS;
         }
         at += size;
     }
     *ret_records = records;
     *ret_kind = kind;
-    return 0;
+    return SPOOL_LOOK_OK;
 }

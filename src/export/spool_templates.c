@@ -169,19 +169,17 @@ static char *read_file(int fd, size_t *ret_len)
 {
     struct stat st;
     char *text;
-    size_t n = 0;
+    ssize_t got;
+    size_t n;
 
     if (fstat(fd, &st) < 0 || st.st_size > FILE_MAX || (text = malloc((size_t)st.st_size + 1)) == NULL)
         return NULL;
-    while (n < (size_t)st.st_size) {
-        ssize_t got = pread(fd, text + n, (size_t)st.st_size - n, (off_t)n);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        n += (size_t)got;
+    got = spool_pread(fd, text, (size_t)st.st_size, 0);
+    if (got < 0) {
+        free(text);
+        return NULL;
     }
+    n = (size_t)got;
     /* A line without an end was torn: nothing that needs it was safe. */
     while (n > 0 && text[n - 1] != '\n')
         n--;
@@ -258,57 +256,66 @@ static bool intern_line(struct spool *s, const char *line, char *words, struct b
     return e != NULL && e->index == s->templates.data++ && add_data_line(b, e) == 0;
 }
 
-static bool load_line(struct spool *s, const char *line, size_t n, unsigned number, struct error *ret_why)
+static enum spool_load load_line(struct spool *s, const char *line, size_t n, unsigned number,
+                                 struct error *ret_why)
 {
-    char *words = strndup(line, n);
     struct buffer b = {0};
-    bool same =
-        words != NULL && intern_line(s, line, words, &b) && b.len == n + 1 && memcmp(b.data, line, n) == 0;
+    char *words;
+    bool interned, same;
 
+    errno = 0;
+    words = strndup(line, n);
+    interned = words != NULL && intern_line(s, line, words, &b);
+    same = interned && b.len == n + 1 && memcmp(b.data, line, n) == 0;
     free(words);
     buffer_free(&b);
+    if (!interned && errno == ENOMEM) { /* as malloc() leaves it */
+        error_set(ret_why, ERROR_NO_MEMORY, "no memory to read %s/" TEMPLATES, s->path);
+        return SPOOL_LOAD_FAILED;
+    }
     if (!same)
         error_set(ret_why, ERROR_INTERNAL,
                   "the template in line %u of %s/" TEMPLATES " has another meaning now (is enterprise_number "
                   "another one, or the version, or message_size smaller?)",
                   number, s->path);
-    return same;
+    return same ? SPOOL_LOAD_OK : SPOOL_LOAD_OTHER;
 }
 
-static bool load_lines(struct spool *s, const char *text, size_t len, struct error *ret_why)
+static enum spool_load load_lines(struct spool *s, const char *text, size_t len, struct error *ret_why)
 {
+    enum spool_load load = SPOOL_LOAD_OK;
     unsigned number = 0;
 
-    for (const char *line = text, *end; line < text + len; line = end + 1) {
+    for (const char *line = text, *end; load == SPOOL_LOAD_OK && line < text + len; line = end + 1) {
         end = memchr(line, '\n', (size_t)(text + len - line));
         number++;
-        if (*line != '#' && !load_line(s, line, (size_t)(end - line), number, ret_why))
-            return false;
+        if (*line != '#')
+            load = load_line(s, line, (size_t)(end - line), number, ret_why);
     }
-    return true;
+    return load;
 }
 
-bool spool_templates_load(struct spool *s, struct error *ret_why)
+enum spool_load spool_templates_load(struct spool *s, struct error *ret_why)
 {
     int fd = openat(s->directory, TEMPLATES, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    enum spool_load load = fd < 0 && errno == ENOENT ? SPOOL_LOAD_OTHER : SPOOL_LOAD_FAILED;
     char *text = NULL;
     size_t len = 0;
-    bool ok = false;
 
     if (fd < 0 || (text = read_file(fd, &len)) == NULL || ftruncate(fd, (off_t)len) < 0)
         fail(s, "their templates are not known: cannot read", ret_why);
     else
-        ok = load_lines(s, text, len, ret_why);
+        load = load_lines(s, text, len, ret_why);
     free(text);
-    if (ok) {
+    if (load == SPOOL_LOAD_OK) {
         s->templates.fd = fd;
         s->templates.size = len;
-        return true;
+        return SPOOL_LOAD_OK;
     }
     s->templates.data = s->templates.options = 0;
     if (fd >= 0)
         close(fd);
-    return false;
+    return load;
 }
 
 void spool_templates_remove(struct spool *s)

@@ -222,8 +222,12 @@ void connection_read(struct connection *c)
         take_tls_failure(c, &err);
         return;
     }
-    if (result == CHANNEL_ENDED || result == CHANNEL_FAILED)
+    if (result == CHANNEL_FAILED && err.kind == ERROR_NO_MEMORY) {
+        if (c->state == READING) /* the client has not ended: what came so far is no whole payload */
+            refuse_stream(c, &err);
+    } else if (result == CHANNEL_ENDED || result == CHANNEL_FAILED) {
         take_end(c); /* a reset ends the stream too: what is whole is used, the rest fails its checks */
+    }
     if (result != CHANNEL_WAIT || reads != 0)
         c->last_active = connection_now();
     connection_count_buffered(c);
