@@ -58,10 +58,26 @@ static int add(struct evbuffer *out, const struct http_asked *asked, int status,
                : 0;
 }
 
+/* NULL: no memory. json_dumps() would leave keys out where its buffer cannot grow, and not tell. */
+static char *dump(const json_t *object)
+{
+    static const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER;
+    size_t size = json_dumpb(object, NULL, 0, flags);
+    char *text = size == 0 ? NULL : malloc(size + 1);
+
+    if (text != NULL && json_dumpb(object, text, size, flags) != size) {
+        free(text);
+        return NULL;
+    }
+    if (text != NULL)
+        text[size] = '\0';
+    return text;
+}
+
 /* Takes over `object`. */
 static int add_json(struct evbuffer *out, const struct http_asked *asked, int status, json_t *object)
 {
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    char *text = object == NULL ? NULL : dump(object);
     int rc = text == NULL ? -1 : add(out, asked, status, "application/json", text);
 
     free(text);

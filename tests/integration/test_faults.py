@@ -256,14 +256,14 @@ def play_rounds(faulty, directory, way, faults, rounds):
     assert total[2] or 'io' not in faults, 'no call was disturbed: nothing was tested'
 
 
-FAULTS = ('alloc=60', 'alloc=400,io=4', 'io=2')
+FAULTS = ('alloc=60', 'alloc=150,io=4', 'io=2')
 WAYS = {
     'file': (Way(), 5),
-    'file, http': (Way(sender='http', more=True), 2),
-    'file, tls': (Way(sender='tls', more=True), 2),
+    'file, http': (Way(sender='http', more=True), 1),
+    'file, tls': (Way(sender='tls', more=True), 1),
     'udp': (Way('udp', more=True), 2),
     'tcp': (Way('tcp', more=True), 2),
-    'tls': (Way('tls', sender='tls', more=True), 2),
+    'tls': (Way('tls', sender='tls', more=True), 1),
     'udp, spool': (Way('udp', spool=True), 1),
     'tcp, spool': (Way('tcp', spool=True), 1),
     'tls, spool': (Way('tls', sender='http', spool=True, more=True), 1),
