@@ -20,7 +20,8 @@ struct secrets {
 static void secret_set(struct secret *s, const char *text, size_t len)
 {
     memset(s, 0, sizeof(*s));
-    memcpy(s->text, text, len);
+    if (len != 0)
+        memcpy(s->text, text, len);
     s->len = len;
 }
 

@@ -400,9 +400,8 @@ uint64_t engine_bytes(const struct engine *e)
 /* What repeats them is queued in their place, and told the same when its turn comes. */
 static void abandon(struct engine *e, const struct flights *list, const struct batch *b)
 {
-    while (list->first != NULL) {
-        struct flight *f = list->first;
-
+    for (struct flight *f = list->first, *next; f != NULL; f = next) {
+        next = f->next; /* finishing one frees no other */
         if (f->stage == FLIGHT_QUEUED)
             flight_queue_remove(&e->queued, f);
         finish(f, b);

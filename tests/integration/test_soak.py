@@ -87,11 +87,15 @@ class Soak:
             lines = generator.mixed_lines(3)
             data = FRAMINGS['DATA, gzip'].wrap(payloads.simple_document(lines))
             with Client(self.address) as client:
-                while data:
-                    n = rng.randint(1, 60)
-                    client.send(data[:n])
-                    data = data[n:]
-                    time.sleep(0.01)
+                try:
+                    while data:
+                        n = rng.randint(1, 60)
+                        client.send(data[:n])
+                        data = data[n:]
+                        time.sleep(0.01)
+                except OSError:  # it was told 503, and closed, in the middle
+                    self.count('slow valid payloads cut off by the daemon')
+                    continue
                 reply = client.line(60 * SLOW)
             self.note_reply(lines, reply, 'slow valid payloads')
 
