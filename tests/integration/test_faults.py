@@ -252,13 +252,12 @@ def play_rounds(faulty, directory, way, faults, rounds):
         tally = faulty(directory / str(seed), way, f'{faults},seed={seed}', seed)
         total = [a + b for a, b in zip(total, tally)]
     print(f'\n{way}, {faults}: {rounds} rounds, {total[0]} of {total[1]} allocations refused, {total[2]} of {total[3]} calls disturbed')
-    assert total[0] or 'alloc' not in faults, 'no allocation failed: nothing was tested'
-    assert total[2] or 'io' not in faults, 'no call was disturbed: nothing was tested'
+    assert total[0] + total[2], 'nothing failed: nothing was tested'
 
 
 FAULTS = ('alloc=60', 'alloc=150,io=4', 'io=2')
 WAYS = {
-    'file': (Way(), 5),
+    'file': (Way(), 3),
     'file, http': (Way(sender='http', more=True), 1),
     'file, tls': (Way(sender='tls', more=True), 1),
     'udp': (Way('udp', more=True), 2),
@@ -270,8 +269,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize('faults', FAULTS)
-@pytest.mark.parametrize('way', WAYS)
+# A request by HTTP without an answer takes 2 s, and a UDP collector that was away some seconds.
+@pytest.mark.parametrize('way, faults', [(way, faults) for way in WAYS for faults in FAULTS
+                                         if SOAK or way == 'file' or faults == 'alloc=150,io=4'])
 def test_nothing_acknowledged_is_lost(faulty, tmp_path, way, faults):
     way, rounds = WAYS[way]
     play_rounds(faulty, tmp_path, way, faults, rounds * (10 if SOAK else 1))
@@ -282,6 +282,6 @@ def test_each_allocation_may_fail_once(faulty, tmp_path, way):
     """Allocations of a short session, one after the other (in steps, where they are many)."""
     way = Way(way, more=way == 'tcp')
     total = faulty(tmp_path / 'count', way, 'only=999999999', 1)[1]
-    step = max(1, total // (400 if SOAK else 20))
+    step = max(1, total // (400 if SOAK else 10))
     for k in range(1, total + 1, step):
         faulty(tmp_path / str(k), way, f'only={k}', 1)
