@@ -257,7 +257,7 @@ def play_rounds(faulty, directory, way, faults, rounds):
 
 FAULTS = ('alloc=60', 'alloc=150,io=4', 'io=2')
 WAYS = {
-    'file': (Way(), 3),
+    'file': (Way(), 2),
     'file, http': (Way(sender='http', more=True), 1),
     'file, tls': (Way(sender='tls', more=True), 1),
     'udp': (Way('udp', more=True), 2),
@@ -265,7 +265,7 @@ WAYS = {
     'tls': (Way('tls', sender='tls', more=True), 1),
     'udp, spool': (Way('udp', spool=True), 1),
     'tcp, spool': (Way('tcp', spool=True), 1),
-    'tls, spool': (Way('tls', sender='http', spool=True, more=True), 1),
+    'tls, spool': (Way('tls', sender='tls', spool=True, more=True), 1),
 }
 
 
