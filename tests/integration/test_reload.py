@@ -22,7 +22,7 @@ from daemon import Daemon, binary, file, tcp, tls, udp, write_config
 from flows import DEV, PROD, V2_FORMAT, Vpc, expected
 from scenario import reply_to, two_vpcs
 from tcp_collector import TcpCollector
-from test_faults import send_until_ok, start_faulty  # noqa: F401
+from faulty import send_until_ok, start_faulty  # noqa: F401
 from wire import FRAMINGS, SLOW, Client, error_code, ok
 
 RELOADED = 'configuration reloaded: '

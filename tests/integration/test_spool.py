@@ -395,6 +395,8 @@ def test_another_enterprise_number_keeps_the_old_files_and_goes_on(start, tmp_pa
         sink.start()
         sender = Sender()
         sender.send(daemon.address, 1000)
+        # What was answered OK is with the collector, or in the spool until it is.
+        collectors.until(lambda: not list(spool.glob('*/*.ipfix')), 30 * SLOW, 'an empty spool')
         daemon.stop()
         sink.finish()
     check_arrived(sink, sender)
