@@ -73,24 +73,26 @@ def main():
             context.load_verify_locations(args.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     listener = socket.create_server(('127.0.0.1', args.port), backlog=64)
-    threads = []
-
-    def stop(*_):
-        listener.close()  # accept() ends
-        raise SystemExit
-    signal.signal(signal.SIGTERM, stop)
+    listener.settimeout(0.02)
+    threads, stopping = [], threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     print('listening', flush=True)
     number = 0
-    try:
-        while True:
+    while True:
+        try:
             connection, (address, port) = listener.accept()
-            path = args.directory / f'{args.run:04d}-{number:04d}-{address}-{port}.ipfix'
-            number += 1
-            threads.append(threading.Thread(target=serve, args=(connection, context, path, args.pause)))
-            threads[-1].start()
-    except SystemExit:
-        for thread in threads:  # until each connection has ended
-            thread.join()
+        except TimeoutError:
+            if stopping.is_set():  # only once nobody waits to be accepted
+                break
+            continue
+        connection.settimeout(None)
+        path = args.directory / f'{args.run:04d}-{number:04d}-{address}-{port}.ipfix'
+        number += 1
+        threads.append(threading.Thread(target=serve, args=(connection, context, path, args.pause)))
+        threads[-1].start()
+    listener.close()
+    for thread in threads:  # until each connection has ended
+        thread.join()
 
 
 class TcpCollector:
