@@ -217,7 +217,6 @@ static bool shake_hands(struct http_connection *c)
 
     switch (channel_handshake(&c->channel, &why)) {
     case CHANNEL_DONE:
-        event_del(c->linger);
         c->state = HEAD;
         return true;
     case CHANNEL_WAIT:
@@ -305,12 +304,28 @@ static void want(struct event *ev, short kind, bool wanted)
         event_del(ev);
 }
 
+/* Strangers have as long as at the TCP port to show TLS and a whole head, so that they cannot take every
+ * place. */
+static void watch_head(struct http_connection *c)
+{
+    bool due = c->state == HANDSHAKE || (c->state == HEAD && (!c->served || evbuffer_get_length(c->in) != 0));
+    uint64_t ms = c->terms->conf->listener.handshake_timeout;
+
+    if (c->state == LINGERING || due == (evtimer_pending(c->linger, NULL) != 0))
+        return;
+    if (due)
+        event_add(c->linger, &(struct timeval){(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)});
+    else
+        event_del(c->linger);
+}
+
 static void update_events(struct http_connection *c)
 {
     bool output = evbuffer_get_length(c->out) != 0;
 
     want(c->readable, EV_READ, !c->ended && c->state != WAITING && !(c->state == HEAD && output));
     want(c->writable, EV_WRITE, output || (c->state == HANDSHAKE && c->channel.read_wants_write));
+    watch_head(c);
 }
 
 static void on_linger_end(evutil_socket_t fd, short what, void *arg)
@@ -364,11 +379,6 @@ struct http_connection *http_connection_new(struct http_host *host, struct http_
         c->linger == NULL || (terms->tls != NULL && channel_start_tls(&c->channel, terms->tls) < 0)) {
         release(c);
         return NULL;
-    }
-    if (c->state == HANDSHAKE) {
-        uint64_t ms = terms->conf->listener.handshake_timeout;
-
-        event_add(c->linger, &(struct timeval){(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)});
     }
     update_events(c);
     return c;

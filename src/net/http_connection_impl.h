@@ -24,7 +24,8 @@ struct http_connection {
     struct channel channel;
     enum http_state state;
     struct event *readable, *writable;
-    struct event *linger; /* runs in HANDSHAKE and LINGERING: the connection ends then */
+    struct event *linger; /* runs while TLS or a head is due, and in LINGERING: the connection ends then */
+    bool served;          /* a request was taken: the next one need not come soon */
     struct evbuffer *in, *body, *out;
     bool ended;                 /* the peer sends no more */
     size_t scanned;             /* of `in`, for the end of the head */

@@ -124,7 +124,9 @@ bool http_request_take_head(struct http_connection *c)
     }
     /* What is kept of the head is copied before its bytes go; its length decides about the body. */
     take_request(c, &h);
-    if (c->state != LINGERING)
+    if (c->state != LINGERING) {
         evbuffer_drain(c->in, n);
+        c->served = true;
+    }
     return c->state != LINGERING;
 }

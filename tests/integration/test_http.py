@@ -179,7 +179,10 @@ def test_wrong_and_missing_keys_are_refused_before_the_body(served, generator):
     with socket.create_connection(address, TIMEOUT) as s:
         s.sendall(b'POST /firehose HTTP/1.1\r\nX-Amz-Firehose-Request-Id: 1\r\nContent-Length: 60000000\r\n\r\n')
         assert s.recv(65536).startswith(b'HTTP/1.1 401 ')
-    assert len(sink.flows()) == 5
+    after = lines_of_prod(generator, 1)
+    check_accepted(*deliver(address, as_message_objects(after)))
+    sink.wait_for(expected(after))
+    assert len(sink.flows()) == 6, 'the five of the good key, and this one'
 
 
 def test_secrets_are_not_logged(start, tmp_path, sink, generator):
@@ -390,6 +393,31 @@ def test_strangers_cannot_fill_the_memory(start, tmp_path, sink):
     finally:
         for s in socks:
             s.close()
+
+
+def test_a_head_that_does_not_come_ends_the_connection(start, tmp_path, sink, generator):
+    """So that strangers cannot take every place. Who has shown a key may be idle for longer."""
+    daemon = start_with_http(start, tmp_path, udp(sink.port), listener={'handshake_timeout': '1s'})
+    address = http_address(daemon)
+    with socket.create_connection(address, TIMEOUT) as silent, socket.create_connection(address, TIMEOUT) as slow, \
+            socket.create_connection(address, TIMEOUT) as good:
+        body = payloads.simple_document(lines_of_prod(generator, 1))
+        request = (f'POST /ingest HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n').encode()
+        good.sendall(request + body)
+        assert good.recv(65536).startswith(b'HTTP/1.1 200')
+        began = time.monotonic()
+        with pytest.raises((ConnectionError, TimeoutError)):
+            while time.monotonic() < began + 10 * SLOW:
+                slow.sendall(b'G')
+                time.sleep(0.1)
+            raise TimeoutError
+        assert time.monotonic() < began + 10 * SLOW, 'still open'
+        assert silent.recv(1) == b''
+        body = payloads.simple_document(lines_of_prod(generator, 2))
+        good.sendall(request.split(b'Content-Length')[0] +
+                     b'Content-Length: %d\r\n\r\n' % len(body) + body)
+        assert good.recv(65536).startswith(b'HTTP/1.1 200'), 'who was served is not idle for too long'
+    daemon.stop()
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------------
