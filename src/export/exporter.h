@@ -277,6 +277,8 @@ void exporter_spool_back(struct exporter *e);
 bool exporter_spool_drains(const struct exporter *e);
 /* Own messages among what is to be sent are about to be dropped. */
 void exporter_spool_forget_own(struct exporter *e);
+/* What the spool's last file should have been told was not made: the next file begins with all of it. */
+void exporter_spool_begin_anew(struct exporter *e);
 /* What came from there and was not acknowledged comes again: nothing of it counts as sent any more. */
 void exporter_spool_rewind(struct exporter *e);
 /* What was sent and is not acknowledged goes to the spool, ahead of what was not sent, and stays in the

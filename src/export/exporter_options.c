@@ -94,6 +94,7 @@ static void queue_own(struct exporter *e, struct messages *own, int rc, const st
     if (rc == 0)
         return;
     e->needs_intro = true;
+    exporter_spool_begin_anew(e);
     exporter_hold(e, why);
 }
 

@@ -341,6 +341,12 @@ void exporter_spool_forget_own(struct exporter *e)
         }
 }
 
+void exporter_spool_begin_anew(struct exporter *e)
+{
+    if (e->spool.queue != NULL)
+        spool_seal(e->spool.queue);
+}
+
 void exporter_spool_stop(struct exporter *e)
 {
     if (e->spool.queue == NULL)

@@ -3,12 +3,15 @@
 Runs for 20 seconds; VPCFLOWD_SOAK_MINUTES=30 makes it a soak of half an hour, and prints what it saw.
 """
 import gzip
+import json
 import os
 import random
+import re
 import socket
 import struct
 import threading
 import time
+import urllib.request
 import zlib
 
 import collectors
@@ -23,7 +26,7 @@ MINUTES = float(os.environ.get('VPCFLOWD_SOAK_MINUTES') or 0)
 SECONDS = MINUTES * 60 or 20 * min(SLOW, 2)
 IDLE = 1000
 MEMORY_ROOM = 16 << 20  # bytes that the last third may take beyond the second: a large payload more in flight
-LIMITS = {'max_payload': '1M', 'max_inflated': '8M', 'max_connections': '2000', 'max_connections_per_address': '1500',
+LIMITS = {'max_payload': '1M', 'max_inflated': '8M', 'max_connections': '4000', 'max_connections_per_address': '2000',
           'idle_timeout': '20s'}
 
 
@@ -231,14 +234,24 @@ class Soak:
         return resident
 
 
+def status(daemon):
+    host, port = re.search(r'admin on (\S+):(\d+)', daemon.stderr).groups()
+    with urllib.request.urlopen(f'http://{host}:{port}/status', timeout=10 * SLOW) as response:
+        return json.load(response)
+
+
 def test_every_valid_record_arrives_and_memory_stays_flat(start, tmp_path):
     path = tmp_path / 'flows.ipfix'
-    daemon = start(['-c', write_config(tmp_path, {'archive': file(path)}, two_vpcs(), listener=LIMITS)])
+    daemon = start(['-c', write_config(tmp_path, {'archive': file(path)}, two_vpcs(), listener=LIMITS,
+                                       admin={'address': '127.0.0.1:0'})])
     soak = Soak(daemon)
     resident = soak.run()
     assert not soak.problems, soak.problems[:5]
     with Client(daemon.address) as client:
         assert client.ping() == 'PONG'
+    # Nothing of all these connections and payloads is left.
+    collectors.until(lambda: (lambda s: s['connections'] == 0 and s['payloads_in_flight'] == 0)(status(daemon)), 60 * SLOW,
+                     'an idle daemon')
     daemon.stop()
     reader = ipfix.Reader()
     reader.feed_file(path.read_bytes())
