@@ -76,10 +76,14 @@ def test_a_collector_that_is_away_shows(start, tmp_path, generator):
     daemon, address = start_with_admin(start, tmp_path, udp(collectors.free_udp_port()))
     with Client(daemon.address) as client:
         client.data(payloads.simple_document(generator.mixed_lines(300)))
-        collectors.until(lambda: json.loads(get(address, '/status')[2])['payloads_in_flight'] == 1 and all(
-            e['state'] == 'away' for e in json.loads(get(address, '/status')[2])['exporters']), 20 * SLOW, 'exporters away')
-        exporters = json.loads(get(address, '/status')[2])['exporters']
-        assert {e['vpc'] for e in exporters} == {'prod', 'dev'} and any(e['waiting'] > 0 for e in exporters)
+        found = {}
+
+        def away():
+            found.update(json.loads(get(address, '/status')[2]))
+            return found['payloads_in_flight'] == 1 and all(e['state'] == 'away' for e in found['exporters']) and \
+                any(e['waiting'] > 0 for e in found['exporters'])
+        collectors.until(away, 20 * SLOW, 'exporters away')
+        assert {e['vpc'] for e in found['exporters']} == {'prod', 'dev'}
         assert get(address, '/healthz') == (200, 'text/plain', 'ok\n')  # it works, if slowly: a restart would not help
         daemon.send_signal(15)
         time.sleep(0.3)
