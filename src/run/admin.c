@@ -17,6 +17,7 @@
 #define TIMEOUT_SEC 10
 #define HEADERS_MAX 8192
 #define BACKLOG 16
+#define STATUS_FLAGS (JSON_INDENT(2) | JSON_PRESERVE_ORDER)
 
 struct admin {
     struct admin_source source;
@@ -138,10 +139,13 @@ static void add_exporter_object(void *ctx, const struct exporter_report *r)
                        (json_int_t)r->waiting, "spooled_bytes", (json_int_t)r->spooled));
 }
 
-static void add_status(struct admin *a, struct evbuffer *out)
+/* -1: no memory. json_dumps() would leave keys out where its buffer cannot grow, and not tell. */
+static int add_status(struct admin *a, struct evbuffer *out)
 {
     struct admin_gauges g = {0};
     json_t *status, *exporters = json_array(), *counted = json_object();
+    size_t length;
+    int rc = -1;
     char *text;
 
     a->source.gauges(a->source.ctx, &g);
@@ -154,11 +158,14 @@ static void add_status(struct admin *a, struct evbuffer *out)
                   (json_int_t)uptime(a), "connections", (json_int_t)g.connections, "payloads_in_flight",
                   (json_int_t)g.payloads, "in_flight_bytes", (json_int_t)g.bytes, "vpcs", (json_int_t)g.vpcs,
                   "collectors", (json_int_t)g.collectors, "exporters", exporters, "counters", counted);
-    text = status == NULL ? NULL : json_dumps(status, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    if (text != NULL)
-        evbuffer_add_printf(out, "%s\n", text);
+    length = status == NULL ? 0 : json_dumpb(status, NULL, 0, STATUS_FLAGS);
+    text = length == 0 ? NULL : malloc(length);
+    if (text != NULL && json_dumpb(status, text, length, STATUS_FLAGS) == length &&
+        evbuffer_add(out, text, length) == 0 && evbuffer_add(out, "\n", 1) == 0)
+        rc = 0;
     free(text);
     json_decref(status);
+    return rc;
 }
 
 /* ---- requests ---- */
@@ -187,8 +194,10 @@ static void on_request(struct evhttp_request *req, void *arg)
         add_metrics(a, body);
         reply(req, HTTP_OK, "OK", "text/plain; version=0.0.4; charset=utf-8", body);
     } else if (path != NULL && strcmp(path, "/status") == 0) {
-        add_status(a, body);
-        reply(req, HTTP_OK, "OK", "application/json", body);
+        if (add_status(a, body) == 0)
+            reply(req, HTTP_OK, "OK", "application/json", body);
+        else
+            evhttp_send_error(req, HTTP_SERVUNAVAIL, NULL);
     } else if (path != NULL && strcmp(path, "/healthz") == 0) {
         struct admin_gauges g = {0};
 
