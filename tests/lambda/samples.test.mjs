@@ -4,12 +4,13 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import zlib from 'node:zlib';
 
 import { handler } from '../../lambda/index.mjs';
-import { contextWith, useDaemon } from './daemon.mjs';
+import { haveOpenssl, makeCertificates } from './certificates.mjs';
+import { contextWith, useDaemon, useSettings } from './daemon.mjs';
 import { fakeS3, useServices } from './fakes.mjs';
 import { FIELDS, has, options, startNfcapd, startVpcflowd, storedForm } from './vpcflowd.mjs';
 
@@ -106,15 +107,20 @@ const shown = (line) => {
 const skip = options.skip || (existsSync(data) ? false : 'the recorded events are not here') ||
   (has('nfcapd') && has('nfdump') ? false : 'nfdump is not installed');
 
-test('every recorded event: the answer is the expected one, and nfcapd has its records', { skip }, async (t) => {
+const tlsSkip = skip || (haveOpenssl ? false : 'openssl is not installed');
+const certificates = tlsSkip ? null : makeCertificates();
+after(() => certificates?.remove());
+
+const sendsEverything = (listener, settings) => async (t) => {
   t.mock.method(console, 'error', () => {});
   t.mock.method(console, 'warn', () => {});
   const collector = await startNfcapd(t);
   const daemon = await startVpcflowd(t, {
-    conf: `[listener]\naddress = 127.0.0.1:0\n\n[collector "nfcapd"]\ntransport = udp\n` +
+    conf: `[listener]\naddress = 127.0.0.1:0\n${listener}\n[collector "nfcapd"]\ntransport = udp\n` +
       `address = 127.0.0.1:${collector.port}\n\n[vpc "default"]\nexporter_ip = 127.0.0.7\n`,
   });
   useDaemon(t, daemon);
+  useSettings(t, settings);
   const objects = { [FLOW_LOG]: readFileSync(join(data, 's3', FLOW_LOG)) };
   useServices(t, { s3: fakeS3(objects) });
 
@@ -135,4 +141,10 @@ test('every recorded event: the answer is the expected one, and nfcapd has its r
   // A payload that comes again is exported once; the samples repeat each other's records.
   const unique = (lines) => [...new Set(lines)].sort();
   assert.deepEqual(unique(stored.map(shown)), unique(sent.map(storedForm).map(shown)));
-});
+};
+
+const promise = 'the answer is the expected one, and nfcapd has its records';
+test(`every recorded event over TCP: ${promise}`, { skip }, sendsEverything('', {}));
+test(`every recorded event over TLS: ${promise}`, { skip: tlsSkip }, (t) => sendsEverything(
+  `tls_certificate = ${certificates.path('server.crt')}\ntls_key = ${certificates.path('server.key')}\n`,
+  { VPCFLOWD_TLS: '1', VPCFLOWD_CA: readFileSync(certificates.path('ca.crt'), 'utf8') })(t));
