@@ -26,7 +26,7 @@ struct place {
     uint32_t index;          /* 0: the record names none */
     struct own_address *own; /* once it was looked for; NULL: it is not kept */
     bool own_sought;
-    bool infers; /* the record's direction is told by the addresses */
+    bool infers; /* where the record does not tell its direction, the addresses do */
 };
 
 struct pipeline {
@@ -141,11 +141,10 @@ static int output_flow(void *ctx, const struct flow *flow, const struct origin *
     return 0;
 }
 
-/* May the addresses tell the record's direction? */
+/* May the addresses tell the direction of records of this interface, where the flow log does not? */
 static bool infers(const struct pipeline *p, const struct flow *flow, uint32_t vpc)
 {
     return p->output->takes_directions && p->conf->vpcs[vpc].infer_direction &&
-           !field_set_has(&flow->present, FIELD_FLOW_DIRECTION) &&
            field_set_has(&flow->present, FIELD_INTERFACE_ID);
 }
 
@@ -187,7 +186,7 @@ static int export_flow(struct pipeline *p, const struct text_line *line, struct 
     from = (struct origin){
         .log_group = p->source.log_group, .text = line->text, .line = p->line, .vpc = place->vpc};
     flow_derive(&p->flow, place->index, place->domain);
-    if (place->infers && place->own != NULL) {
+    if (place->infers && place->own != NULL && !field_set_has(&p->flow.present, FIELD_FLOW_DIRECTION)) {
         int held = holdback_flow(&p->holdback, place->own, &p->flow, &from, err);
 
         if (held != 0)
