@@ -2,6 +2,7 @@
 
 #include "decode/json.h"
 #include "decode/values.h"
+#include "vpcflowd/wide.h"
 
 #define DIGITS_MAX 16 /* of a timestamp; CloudWatch's have 13 */
 
@@ -123,17 +124,82 @@ bool guess_learn(struct guess *g, const char *p, const char *end)
         g->len = 0;
         return false;
     }
-    for (size_t i = g->len; i % 16 != 0; i++) {
+    for (size_t i = g->len; i % GUESS_STEP != 0; i++) {
         g->head[i] = 0;
         g->span[i] = 0xff;
     }
+    g->wide = wide_here();
     return true;
 }
 
-static bool same_head(const struct guess *g, const char *p, const char *end)
+/* What begins with the learned head, and has `stop` behind its message. */
+static inline bool take(const struct guess *g, const char *text, char *p, char *stop, const char *end,
+                        struct guessed_event *ret)
 {
-    if (g->len == 0 || (size_t)(end - p) < GUESS_HEAD_MAX)
+    if (end - stop < 2 || stop[0] != '"' || stop[1] != '}')
         return false;
+    ret->message = slice_of(p + g->len, (size_t)(stop - p) - g->len);
+    ret->after = stop + 2;
+    ret->timestamp = 0;
+    return g->timestamp_len == 0 ||
+           value_number(text, slice_of(p + g->timestamp_at, g->timestamp_len), &ret->timestamp);
+}
+
+#if defined(__x86_64__)
+
+WIDE static inline bool same_head_wide(const struct guess *g, const char *p)
+{
+    __m256i out = _mm256_setzero_si256();
+
+    for (size_t i = 0; i < g->len; i += 32) {
+        __m256i above = _mm256_sub_epi8(wide_load32(p + i), wide_load32(g->head + i));
+
+        out = _mm256_or_si256(out, _mm256_subs_epu8(above, wide_load32(g->span + i)));
+    }
+    return _mm256_testz_si256(out, out) != 0;
+}
+
+/* bytes_json16(), of 32. */
+WIDE static inline uint32_t json32(const char *p)
+{
+    __m256i v = wide_load32(p);
+    __m256i quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"'));
+    __m256i backslash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+    __m256i unprintable = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v);
+
+    return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(quote, backslash), unprintable));
+}
+
+WIDE static inline char *message_end_wide(char *p, const char *end)
+{
+    for (; end - p >= 64; p += 64) {
+        uint64_t mask = json32(p) | (uint64_t)json32(p + 32) << 32;
+
+        if (mask != 0)
+            return p + _tzcnt_u64(mask);
+    }
+    return json_scan(p, end);
+}
+
+WIDE static bool guess_wide(const struct guess *g, const char *text, char *p, const char *end,
+                            struct guessed_event *ret)
+{
+    return same_head_wide(g, p) && take(g, text, p, message_end_wide(p + g->len, end), end, ret);
+}
+
+#else
+
+static bool guess_wide(const struct guess *g, const char *text, char *p, const char *end,
+                       struct guessed_event *ret)
+{
+    (void)g, (void)text, (void)p, (void)end, (void)ret;
+    return false;
+}
+
+#endif
+
+static bool same_head(const struct guess *g, const char *p)
+{
     for (size_t i = 0; i < g->len; i += 16)
         if (!bytes_within16(p + i, g->head + i, g->span + i))
             return false;
@@ -143,28 +209,20 @@ static bool same_head(const struct guess *g, const char *p, const char *end)
 /* The byte that ends a message without escapes, or any byte that it can't have. */
 static char *message_end(char *p, const char *end)
 {
-    while (end - p >= 64) {
+    for (; end - p >= 64; p += 64) {
         uint64_t mask = bytes_json64(p);
 
         if (mask != 0)
             return p + __builtin_ctzll(mask);
-        p += 64;
     }
     return json_scan(p, end);
 }
 
 bool guess_event(const struct guess *g, const char *text, char *p, const char *end, struct guessed_event *ret)
 {
-    char *message = p + g->len, *stop;
-
-    if (!same_head(g, p, end))
+    if (g->len == 0 || (size_t)(end - p) < GUESS_HEAD_MAX)
         return false;
-    stop = message_end(message, end);
-    if (end - stop < 2 || stop[0] != '"' || stop[1] != '}')
-        return false;
-    ret->message = slice_of(message, (size_t)(stop - message));
-    ret->after = stop + 2;
-    ret->timestamp = 0;
-    return g->timestamp_len == 0 ||
-           value_number(text, slice_of(p + g->timestamp_at, g->timestamp_len), &ret->timestamp);
+    if (g->wide)
+        return guess_wide(g, text, p, end, ret);
+    return same_head(g, p) && take(g, text, p, message_end(p + g->len, end), end, ret);
 }

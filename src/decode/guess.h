@@ -18,11 +18,13 @@
 #include "vpcflowd/slice.h"
 #include "vpcflowd/unwrap.h"
 
-#define GUESS_HEAD_MAX 160 /* a multiple of 16; CloudWatch's own heads have 102 bytes */
+#define GUESS_STEP 32      /* bytes compared at a time, at most */
+#define GUESS_HEAD_MAX 160 /* a multiple of that; CloudWatch's own heads have 102 bytes */
 
 /* An event up to its message's opening quote. Byte i may be head[i] to head[i] + span[i]: the byte itself, or
- * any digit. Behind the head's end all bytes are allowed, up to a multiple of 16. */
+ * any digit. Behind the head's end all bytes are allowed, up to a multiple of GUESS_STEP. */
 struct guess {
+    bool wide;                          /* the processor has what vpcflowd/wide.h takes */
     size_t len;                         /* of the head; 0 if nothing has been learned */
     size_t timestamp_at, timestamp_len; /* the digits; no timestamp: len 0 */
     char head[GUESS_HEAD_MAX];

@@ -10,7 +10,7 @@
 int lane_bind(struct lane *lane, const struct template_entry *entry, uint32_t vpc, uint32_t message_size)
 {
     if (lane->message == NULL)
-        lane->message = malloc(message_size);
+        lane->message = malloc(message_size + PLAN_BLOCK);
     if (lane->message == NULL)
         return -1;
     lane->size = message_size;

@@ -18,7 +18,7 @@ struct lane {
     uint32_t size;          /* message_size */
     uint32_t length;        /* of the open message; 0: none is open */
     uint32_t records;       /* in it */
-    unsigned char *message; /* `size` bytes, from the first binding on */
+    unsigned char *message; /* `size` bytes and PLAN_BLOCK more, from the first binding on */
     uint64_t used;          /* the encoder's clock when the lane was last chosen */
 };
 

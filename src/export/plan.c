@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "vpcflowd/wide.h"
+
 #define LONG_TEXT 255 /* from here on the length takes three bytes, RFC 7011 7 */
 
 static int kind_of(const struct element *e)
@@ -32,6 +34,75 @@ static bool lies_in_flow(const struct element *e, int kind)
     return kind >= 0 && e->size == size && e->offset + size <= sizeof(struct flow);
 }
 
+/* ---- making plans ---- */
+
+#define NO_BYTE UINT16_MAX
+
+/* Which byte of a flow is byte `at` of its record's fixed part. IPFIX is big-endian; an IPv6 address is its
+ * bytes. */
+static uint16_t byte_of(const struct layout *l, const uint16_t *to, uint32_t at)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct element *e = &l->element[i];
+
+        if (kind_of(e) == PLAN_TEXT || at < to[i] || at >= (uint32_t)to[i] + e->length)
+            continue;
+        return (uint16_t)(e->offset + (e->length == 16 || __BYTE_ORDER == __BIG_ENDIAN
+                                           ? at - to[i]
+                                           : e->length - 1 - (at - to[i])));
+    }
+    return NO_BYTE;
+}
+
+/* The windows of one block. False: there is no room for them. */
+static bool make_block(struct plan *p, unsigned *count, uint16_t source[PLAN_BLOCK])
+{
+    for (;;) {
+        struct plan_window w = {.from = NO_BYTE, .last = true};
+
+        for (unsigned i = 0; i < PLAN_BLOCK; i++)
+            if (source[i] < w.from)
+                w.from = source[i];
+        if (w.from == NO_BYTE)
+            break;
+        if (*count == PLAN_WINDOWS_MAX)
+            return false;
+        if (w.from > sizeof(struct flow) - PLAN_BLOCK)
+            w.from = sizeof(struct flow) - PLAN_BLOCK;
+        for (unsigned i = 0; i < PLAN_BLOCK; i++) {
+            bool mine = source[i] != NO_BYTE && source[i] - w.from < PLAN_BLOCK;
+
+            w.place[i] = mine ? (uint8_t)(source[i] - w.from) : 0x80;
+            if (mine)
+                source[i] = NO_BYTE;
+            else if (source[i] != NO_BYTE)
+                w.last = false;
+        }
+        p->window[(*count)++] = w;
+    }
+    return true;
+}
+
+static void make_blocks(struct plan *p, const struct layout *l, const uint16_t *to)
+{
+    unsigned count = 0;
+
+    p->blocks = 0;
+    if (!wide_here())
+        return;
+    for (uint32_t at = 0; at < p->fixed; at += PLAN_BLOCK) {
+        uint16_t source[PLAN_BLOCK];
+
+        for (unsigned i = 0; i < PLAN_BLOCK; i++)
+            source[i] = byte_of(l, to, at + i);
+        if (!make_block(p, &count, source)) {
+            p->blocks = 0;
+            return;
+        }
+        p->blocks++;
+    }
+}
+
 int plan_make(struct plan *ret, const struct layout *l, struct error *ret_err)
 {
     uint16_t to[TEMPLATE_ELEMENTS_MAX] = {0};
@@ -55,8 +126,11 @@ int plan_make(struct plan *ret, const struct layout *l, struct error *ret_err)
                 ret->move[count++] = (struct plan_move){l->element[i].offset, to[i]};
         ret->end[kind] = count;
     }
+    make_blocks(ret, l, to);
     return 0;
 }
+
+/* ---- writing records ---- */
 
 static const struct slice *text_at(const struct flow *flow, const struct plan_move *m)
 {
@@ -76,8 +150,34 @@ size_t plan_text_length(const struct plan *p, const struct flow *flow)
     return length;
 }
 
-/* IPFIX is big-endian; an IPv6 address is its bytes. */
-static void write_fixed(const struct plan *p, const unsigned char *from, unsigned char *to)
+#if defined(__x86_64__)
+WIDE static void write_blocks(const struct plan *p, const unsigned char *from, unsigned char *to)
+{
+    const struct plan_window *w = p->window;
+
+    for (unsigned i = 0; i < p->blocks; i++, to += PLAN_BLOCK) {
+        __m128i block = _mm_setzero_si128();
+        bool last;
+
+        do {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(from + w->from));
+
+            block = _mm_or_si128(
+                block, _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)w->place)));
+            last = w->last;
+            w++;
+        } while (!last);
+        _mm_storeu_si128((__m128i *)(void *)to, block);
+    }
+}
+#else
+static void write_blocks(const struct plan *p, const unsigned char *from, unsigned char *to)
+{
+    (void)p, (void)from, (void)to;
+}
+#endif
+
+static void write_moves(const struct plan *p, const unsigned char *from, unsigned char *to)
 {
     const struct plan_move *m = p->move, *end;
 
@@ -112,7 +212,10 @@ void plan_write(const struct plan *p, const struct flow *flow, unsigned char *to
 {
     const struct plan_move *end = p->move + p->end[PLAN_TEXT];
 
-    write_fixed(p, (const unsigned char *)flow, to);
+    if (p->blocks != 0)
+        write_blocks(p, (const unsigned char *)flow, to);
+    else
+        write_moves(p, (const unsigned char *)flow, to);
     to += p->fixed;
     for (const struct plan_move *m = p->move + p->end[PLAN_16]; m < end; m++) {
         const struct slice *text = text_at(flow, m);

@@ -4,6 +4,9 @@
  * in its hot loop. A plan is a list of moves, from an offset in struct flow to an offset in the record, in
  * order of their width, so that each width is one tight loop. Text comes last in a record (templates.c), so
  * that all other values lie at fixed places. Plans are immutable. Private to export/.
+ *
+ * Where the processor can shuffle bytes (vpcflowd/wide.h), the fixed part is put together sixteen bytes at a
+ * time instead: each from a few windows of sixteen bytes of the flow, whose bytes a mask puts in place.
  */
 #ifndef VPCFLOWD_EXPORT_PLAN_H
 #define VPCFLOWD_EXPORT_PLAN_H
@@ -18,8 +21,19 @@ struct plan_move {
 /* Each kind of move ends in `move` where the next one begins. */
 enum plan_kind { PLAN_8, PLAN_4, PLAN_2, PLAN_1, PLAN_16, PLAN_TEXT, PLAN_KINDS };
 
+#define PLAN_BLOCK 16
+#define PLAN_WINDOWS_MAX 48 /* of all blocks; a record that takes more is made of moves */
+
+struct plan_window {
+    uint16_t from;             /* in struct flow */
+    bool last;                 /* of its block */
+    uint8_t place[PLAN_BLOCK]; /* byte i of the block is the window's byte place[i]; 0x80: another one's */
+};
+
 struct plan {
-    uint16_t fixed; /* bytes of a record ahead of its text */
+    uint16_t fixed;  /* bytes of a record ahead of its text */
+    uint16_t blocks; /* of the fixed part; 0: it is made of moves */
+    struct plan_window window[PLAN_WINDOWS_MAX];
     uint8_t end[PLAN_KINDS];
     struct plan_move move[TEMPLATE_ELEMENTS_MAX];
 };
@@ -35,7 +49,8 @@ static inline size_t plan_length(const struct plan *p, const struct flow *flow)
 {
     return p->end[PLAN_TEXT] == p->end[PLAN_16] ? p->fixed : p->fixed + plan_text_length(p, flow);
 }
-/* Writes the record, plan_length() bytes (RFC 7011 6 and 7). Texts have at most 65535 bytes. */
+/* Writes the record, plan_length() bytes (RFC 7011 6 and 7), and fewer than PLAN_BLOCK behind it that mean
+ * nothing. Texts have at most 65535 bytes. */
 void plan_write(const struct plan *p, const struct flow *flow, unsigned char *to);
 
 #endif

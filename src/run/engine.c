@@ -14,7 +14,7 @@
 /* A payload may inflate a hundredfold. So that memory is bounded by more than that, payloads wait compressed
  * while enough messages wait to be sent, and only so many are with the workers. */
 #define SHIPPED_BYTES_MAX (32u << 20)
-#define JOBS_PER_WORKER 4 /* one is run, the others keep the worker from waiting for the I/O thread */
+#define JOBS_PER_WORKER 8 /* one is run, some are not given back yet, the others keep the worker busy */
 #define REST_SECONDS 1    /* without a payload: memory goes back to the system */
 #define FORGET_SECONDS 60 /* between looks for repeats' memory that is too old */
 

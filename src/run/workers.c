@@ -6,17 +6,31 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEGMENTS_ON_STACK 64
+
+/* Under load, payloads are given back several at a time: waking the I/O thread, which sends and answers,
+ * costs as much as some hundred records. Nobody waits for it when there is nothing else to do. */
+#define HELD_BYTES_MAX (256u << 10) /* of messages */
+#define HELD_NS_MAX 500000
 
 struct queue {
     pthread_mutex_t lock;
     struct job *first, **last;
 };
 
+/* Finished jobs that the worker has not given back yet. */
+struct held {
+    struct job *first, **last;
+    size_t bytes;
+    uint64_t since; /* ns, CLOCK_MONOTONIC: when the first one was finished */
+};
+
 struct worker {
     struct workers *all;
+    struct held held;
     struct pipeline *pipeline;
     pthread_t thread;
     bool running;
@@ -122,37 +136,75 @@ static void run_job(struct pipeline *pipeline, struct job *job)
     job->payload = NULL;
 }
 
-static void give_back(struct workers *w, struct job *job)
+/* ---- giving back ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void hold(struct held *h, struct job *job)
+{
+    if (h->first == NULL)
+        *h = (struct held){.last = &h->first, .since = now_ns()};
+    job->next = NULL;
+    *h->last = job;
+    h->last = &job->next;
+    h->bytes += job->batch.messages.bytes.len;
+}
+
+static bool may_hold_on(const struct held *h)
+{
+    return h->bytes < HELD_BYTES_MAX && now_ns() - h->since < HELD_NS_MAX;
+}
+
+static void give_back(struct workers *w, struct held *h)
 {
     bool was_empty;
 
     pthread_mutex_lock(&w->finished.lock);
     was_empty = w->finished.first == NULL;
-    queue_put(&w->finished, job);
+    *w->finished.last = h->first;
+    w->finished.last = h->last;
     pthread_mutex_unlock(&w->finished.lock);
+    h->first = NULL;
     if (was_empty)
         eventfd_write(w->wake_fd, 1);
+}
+
+/* The next job. NULL: the end; or, where it is not to wait for one, that there is none now. */
+static struct job *next_job(struct workers *w, bool wait)
+{
+    struct job *job = NULL;
+
+    pthread_mutex_lock(&w->waiting.lock);
+    while (wait && w->waiting.first == NULL && !w->stopping)
+        pthread_cond_wait(&w->work, &w->waiting.lock);
+    if (w->waiting.first != NULL && !w->stopping)
+        job = queue_take(&w->waiting);
+    pthread_mutex_unlock(&w->waiting.lock);
+    return job;
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
-    struct workers *w = worker->all;
+    struct held *held = &worker->held;
 
     for (;;) {
-        struct job *job;
+        struct job *job = next_job(worker->all, held->first == NULL);
 
-        pthread_mutex_lock(&w->waiting.lock);
-        while (w->waiting.first == NULL && !w->stopping)
-            pthread_cond_wait(&w->work, &w->waiting.lock);
-        if (w->stopping) {
-            pthread_mutex_unlock(&w->waiting.lock);
+        if (job != NULL) {
+            run_job(worker->pipeline, job);
+            hold(held, job);
+        } else if (held->first == NULL) {
             return NULL;
         }
-        job = queue_take(&w->waiting);
-        pthread_mutex_unlock(&w->waiting.lock);
-        run_job(worker->pipeline, job);
-        give_back(w, job);
+        if (job == NULL || !may_hold_on(held))
+            give_back(worker->all, held);
     }
 }
 
