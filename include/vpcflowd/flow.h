@@ -161,9 +161,24 @@ static inline struct slice flow_interface(const struct flow *flow)
 uint32_t interface_index(struct slice interface_id);
 
 /* Fill the derived members of a flow whose fields are parsed. `index` is its interface's, or 0 if unknown. */
-void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain);
+static inline void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain)
+{
+    bool known = field_set_has(&flow->present, FIELD_FLOW_DIRECTION);
+
+    flow->ingress_interface = known && flow->m.FLOW_DIRECTION == DIRECTION_EGRESS ? 0 : index;
+    flow->egress_interface = known && flow->m.FLOW_DIRECTION == DIRECTION_INGRESS ? 0 : index;
+    flow->vrf = observation_domain;
+    flow->forwarding_status =
+        field_set_has(&flow->present, FIELD_ACTION) && flow->m.ACTION == ACTION_REJECT ? 128 : 64;
+}
+
 /* The direction of a derived flow that has an interface and whose flow log does not tell it. It is
- * exported as element 61 is, but it is no field of the flow log. */
-void flow_infer(struct flow *flow, enum flow_direction direction);
+ * exported as element 61 is, but it is no field of the flow log. Directions come in no order that a branch
+ * could be predicted by. */
+static inline void flow_infer(struct flow *flow, enum flow_direction direction)
+{
+    flow->direction = (uint8_t)direction;
+    *(direction == DIRECTION_INGRESS ? &flow->egress_interface : &flow->ingress_interface) = 0;
+}
 
 #endif

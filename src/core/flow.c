@@ -57,21 +57,3 @@ uint32_t interface_index(struct slice interface_id)
     h = (h >> 31) ^ (h & 0x7fffffffu);
     return h == 0 ? 1 : h;
 }
-
-void flow_derive(struct flow *flow, uint32_t index, uint32_t observation_domain)
-{
-    bool known = field_set_has(&flow->present, FIELD_FLOW_DIRECTION);
-
-    flow->ingress_interface = known && flow->m.FLOW_DIRECTION == DIRECTION_EGRESS ? 0 : index;
-    flow->egress_interface = known && flow->m.FLOW_DIRECTION == DIRECTION_INGRESS ? 0 : index;
-    flow->vrf = observation_domain;
-    flow->forwarding_status =
-        field_set_has(&flow->present, FIELD_ACTION) && flow->m.ACTION == ACTION_REJECT ? 128 : 64;
-}
-
-/* Directions come in no order that a branch could be predicted by. */
-void flow_infer(struct flow *flow, enum flow_direction direction)
-{
-    flow->direction = (uint8_t)direction;
-    *(direction == DIRECTION_INGRESS ? &flow->egress_interface : &flow->ingress_interface) = 0;
-}

@@ -5,8 +5,8 @@
  * needed; when all are taken, the one that has waited longest is finished and used again.
  *
  * A kind is what decides a record's lanes: its VPC, the fields that have a value, and its shape. What is done
- * for each record: find its kind, which is most often the last record's or one that this payload has had
- * before, and append.
+ * for each record: find its kind, which is mostly one that this payload has had before, and append. Kinds
+ * come in no order that a branch could be predicted by, so all are found by the same steps.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #include "vpcflowd/output.h"
 
 #define LANES 32 /* message_size bytes each, once they are used */
-#define KINDS 64 /* direct-mapped: one that is pushed out is looked up anew */
+#define KINDS 64 /* slots, by hash: one that is pushed out is looked up anew */
 #define KNOWN_SLOTS                                                                                          \
     4096 /* templates this worker has met: a hash table that is never more than a quarter full */
 #define SHAPE_APART (1u << 14) /* the record says other things of its interface than the note does */
@@ -40,11 +40,10 @@ struct encoder {
     struct output base;
     struct template_registry *registry;
     struct notes notes; /* of the payload's interfaces */
-    uint64_t clock;     /* counts changes of kind */
+    uint64_t clock;     /* counts records */
 
     const struct conf *conf; /* of this epoch */
     uint64_t epoch;          /* counts payloads, and changes of conf: kinds are known for one */
-    struct kind *kind;       /* the last record's; void or not, never NULL */
     struct kind kinds[KINDS];
 
     struct lane lanes[LANES];
@@ -228,23 +227,14 @@ static int find_lanes(struct encoder *e, struct kind *k, struct messages *out, s
     return 0;
 }
 
-/* A record that is not of the last one's kind: find it in the payload's, or make it. */
-static int change_kind(struct encoder *e, uint32_t vpc, uint32_t shape, const struct field_set *present,
-                       struct messages *out, struct error *ret_why)
+/* The first record of its kind in this payload, or since its lanes were used for others. */
+static int make_kind(struct encoder *e, struct kind *k, uint32_t vpc, uint32_t shape,
+                     const struct field_set *present, struct messages *out, struct error *ret_why)
 {
-    struct kind *k = kind_slot(e, vpc, shape, present);
-
-    e->kind = k;
-    if (!kind_is(e, k, vpc, shape, present) || !kind_has_lanes(k)) {
-        *k = (struct kind){.vpc = vpc, .shape = shape, .present = *present};
-        if (find_lanes(e, k, out, ret_why) != 0)
-            return -1;
-        k->epoch = e->epoch;
-    }
-    e->clock++;
-    for (unsigned p = 0; p < FIELDS_PROFILES; p++)
-        if (k->lane[p] != NULL)
-            k->lane[p]->used = e->clock;
+    *k = (struct kind){.vpc = vpc, .shape = shape, .present = *present};
+    if (find_lanes(e, k, out, ret_why) != 0)
+        return -1;
+    k->epoch = e->epoch;
     return 0;
 }
 
@@ -268,6 +258,7 @@ static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc,
     struct encoder *e = (struct encoder *)o;
     uint32_t shape = flow_shape(flow);
     uint32_t index = flow->ingress_interface != 0 ? flow->ingress_interface : flow->egress_interface;
+    struct kind *kind;
     bool apart = false;
 
     if (index != 0 && notes_tell(&e->notes, flow, vpc, index, out, &apart) != 0)
@@ -278,13 +269,21 @@ static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc,
         e->conf = conf;
         e->epoch++;
     }
-    if (!kind_is(e, e->kind, vpc, shape, &flow->present) &&
-        change_kind(e, vpc, shape, &flow->present, out, ret_why) != 0)
+    kind = kind_slot(e, vpc, shape, &flow->present);
+    if ((!kind_is(e, kind, vpc, shape, &flow->present) || !kind_has_lanes(kind)) &&
+        make_kind(e, kind, vpc, shape, &flow->present, out, ret_why) != 0)
         return -1;
     /* Largest first: a record that fits no message of `full` is rejected before anything of it is written. */
-    for (unsigned p = FIELDS_PROFILES; p-- > 0;)
-        if (e->kind->lane[p] != NULL && append(e->kind->lane[p], flow, out, ret_why) != 0)
+    e->clock++;
+    for (unsigned p = FIELDS_PROFILES; p-- > 0;) {
+        struct lane *lane = kind->lane[p];
+
+        if (lane == NULL)
+            continue;
+        lane->used = e->clock;
+        if (append(lane, flow, out, ret_why) != 0)
             return -1;
+    }
     return 0;
 }
 
@@ -341,7 +340,6 @@ struct output *output_ipfix_new(struct template_registry *registry, const struct
     e->base.takes_directions = true;
     e->registry = registry;
     e->epoch = 1;
-    e->kind = e->kinds;
     if (notes_init(&e->notes) != 0) {
         free(e);
         return NULL;

@@ -48,9 +48,8 @@ struct pipeline {
     unsigned depth;
     uint64_t max_inflated;
     uint64_t text_left; /* bytes of text that it may still inflate to */
-    uint64_t line;
-    uint64_t serial; /* of the last line_source */
-    uint64_t latest; /* ms: no flow should end later */
+    uint64_t serial;    /* of the last line_source */
+    uint64_t latest;    /* ms: no flow should end later */
     bool any_document;
 
     /* the document being read */
@@ -58,15 +57,11 @@ struct pipeline {
     const struct format *format;
     struct line_source source; /* its log group, and what else is kept of it with rejected lines */
     struct place place;        /* the last record's */
+    struct origin at;          /* the line being read */
+    uint64_t timestamp;        /* its event's */
 };
 
 /* ---- one line ---- */
-
-/* An event's message, or a line of text. */
-struct text_line {
-    struct slice text;
-    uint64_t timestamp;
-};
 
 /* Putting a reason into words takes longer than reading a line: it is done for those that are told. */
 static struct error *wanted_why(struct pipeline *p)
@@ -74,14 +69,14 @@ static struct error *wanted_why(struct pipeline *p)
     return p->batch->sample_count < PIPELINE_SAMPLES ? &p->why : NULL;
 }
 
-static void reject(struct pipeline *p, const struct text_line *line, const struct error *why)
+static void reject(struct pipeline *p, const struct error *why)
 {
-    reject_line(p->batch, p->line, p->source.log_group, why);
+    reject_line(p->batch, p->at.line, p->source.log_group, why);
     if (p->batch->kept.wanted)
-        keep_line(&p->batch->kept, &p->source, p->line, line->timestamp, line->text);
+        keep_line(&p->batch->kept, &p->source, p->at.line, p->timestamp, p->at.text);
 }
 
-static void reject_unmatched(struct pipeline *p, const struct text_line *line)
+static void reject_unmatched(struct pipeline *p)
 {
     const struct flow *flow = &p->flow;
     struct slice account =
@@ -96,11 +91,11 @@ static void reject_unmatched(struct pipeline *p, const struct text_line *line)
               "[vpc \"default\"]",
               SLICE_ARGS(group), SLICE_ARGS(account), SLICE_ARGS(interface));
     p->batch->unmatched++;
-    reject(p, line, &p->why);
+    reject(p, &p->why);
 }
 
 /* Times as no flow has them are exported as they are, and counted: clocks and log pipelines go wrong. */
-static bool has_odd_times(const struct flow *flow, uint64_t latest)
+static inline bool has_odd_times(const struct flow *flow, uint64_t latest)
 {
     bool has_start = field_set_has(&flow->present, FIELD_START),
          has_end = field_set_has(&flow->present, FIELD_END);
@@ -172,27 +167,26 @@ static void find_place(struct pipeline *p)
     }
 }
 
-static int export_flow(struct pipeline *p, const struct text_line *line, struct error *err)
+static int export_flow(struct pipeline *p, struct error *err)
 {
     struct place *place = &p->place;
-    struct origin from;
 
-    if (p->flow.details == 0 || p->flow.details != place->details)
+    if (p->flow.details == 0 || p->flow.details != place->details) {
         find_place(p);
+        p->at.vpc = place->vpc;
+    }
     if (place->vpc == MATCH_NONE) {
-        reject_unmatched(p, line);
+        reject_unmatched(p);
         return 0;
     }
-    from = (struct origin){
-        .log_group = p->source.log_group, .text = line->text, .line = p->line, .vpc = place->vpc};
     flow_derive(&p->flow, place->index, place->domain);
     if (place->infers && place->own != NULL && !field_set_has(&p->flow.present, FIELD_FLOW_DIRECTION)) {
-        int held = holdback_flow(&p->holdback, place->own, &p->flow, &from, err);
+        int held = holdback_flow(&p->holdback, place->own, &p->flow, &p->at, err);
 
         if (held != 0)
             return held < 0 ? -1 : 0;
     }
-    return output_flow(p, &p->flow, &from, err);
+    return output_flow(p, &p->flow, &p->at, err);
 }
 
 static int take_header(struct pipeline *p, struct slice line, struct error *err)
@@ -215,9 +209,10 @@ static int take_header(struct pipeline *p, struct slice line, struct error *err)
 static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
 {
     struct pipeline *p = ctx;
-    const struct text_line whole = {line, timestamp};
 
-    p->line++;
+    p->at.line++;
+    p->at.text = line;
+    p->timestamp = timestamp;
     if (p->control) {
         p->batch->skipped++;
         return 0;
@@ -227,12 +222,12 @@ static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct erro
     }
     switch (record_parse_next(p->format, line, &p->memory, &p->flow, wanted_why(p))) {
     case RECORD_FLOW:
-        return export_flow(p, &whole, err);
+        return export_flow(p, err);
     case RECORD_SKIPPED:
         p->batch->skipped++;
         return 0;
     case RECORD_REJECTED:
-        reject(p, &whole, &p->why);
+        reject(p, &p->why);
         return 0;
     }
     return 0;
@@ -267,6 +262,7 @@ static int on_document(void *ctx, const struct document *doc, struct error *err)
                                      .owner = known.owner,
                                      .log_group = known.log_group,
                                      .log_stream = known.log_stream};
+    p->at.log_group = known.log_group;
     p->place = (struct place){0};
     if (match_document(&p->match, p->conf, &known) != 0)
         return error_set(err, ERROR_NO_MEMORY, "no memory to match %zu [vpc]s", p->conf->vpc_count);
@@ -281,10 +277,10 @@ static int on_unknown(void *ctx, struct slice what, struct error *err)
     struct error why;
 
     (void)err;
-    p->line++;
+    p->at.line++;
     error_set(&why, ERROR_UNREADABLE, "not a flow log: %.*s%s", (int)(what.len < 60 ? what.len : 60),
               what.ptr, what.len < 60 ? "" : "…");
-    reject_line(p->batch, p->line, p->source.log_group, &why); /* there is no line to keep */
+    reject_line(p->batch, p->at.line, p->source.log_group, &why); /* there is no line to keep */
     return 0;
 }
 
@@ -336,6 +332,7 @@ static int run_payload(struct pipeline *p, const struct slice *segments, size_t 
         if (rc == 0) /* before the text is written over */
             rc = holdback_release(&p->holdback, err);
         p->source = (struct line_source){0};
+        p->at.log_group = (struct slice){0};
         p->depth--;
     }
     return rc;
@@ -375,7 +372,7 @@ int pipeline_run(struct pipeline *p, const struct conf *conf, const struct pipel
     p->depth = 0;
     p->max_inflated = p->settings.max_inflated != 0 ? p->settings.max_inflated : conf->listener.max_inflated;
     p->text_left = p->max_inflated;
-    p->line = 0;
+    p->at = (struct origin){0};
     p->latest = (uint64_t)time(NULL) * 1000 + DAY_MS;
     p->any_document = false;
     p->serial = 0;
