@@ -41,8 +41,8 @@ struct unwrap_sink {
      * objects and plain text it is called once, with empty slices, before the first line. */
     int (*document)(void *ctx, const struct document *doc, struct error *err);
     /* One log event's message (unescaped), or one line of plain text (no newline). `timestamp` is the
-     * event's, in milliseconds, or 0. */
-    int (*line)(void *ctx, struct slice message, uint64_t timestamp, struct error *err);
+     * event's as it is written, for unwrap_timestamp(). */
+    int (*line)(void *ctx, struct slice message, struct slice timestamp, struct error *err);
     /* A payload inside the payload: base64 text of awslogs.data or a Kinesis record. Writable, in the text.
      */
     int (*nested)(void *ctx, struct slice base64, struct error *err);
@@ -52,5 +52,7 @@ struct unwrap_sink {
 
 /* 0, or -1 with ret_err: the text's damage, or what a sink function said. */
 int unwrap(char *text, size_t len, const struct unwrap_sink *sink, struct error *ret_err);
+/* Milliseconds since 1970; 0 if there is none, or if it is no such number: nothing depends on it. */
+uint64_t unwrap_timestamp(struct slice timestamp);
 
 #endif

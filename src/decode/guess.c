@@ -1,7 +1,6 @@
 #include "decode/guess.h"
 
 #include "decode/json.h"
-#include "decode/values.h"
 #include "vpcflowd/wide.h"
 
 #define DIGITS_MAX 16 /* of a timestamp; CloudWatch's have 13 */
@@ -133,16 +132,15 @@ bool guess_learn(struct guess *g, const char *p, const char *end)
 }
 
 /* What begins with the learned head, and has `stop` behind its message. */
-static inline bool take(const struct guess *g, const char *text, char *p, char *stop, const char *end,
+static inline bool take(const struct guess *g, char *p, char *stop, const char *end,
                         struct guessed_event *ret)
 {
     if (end - stop < 2 || stop[0] != '"' || stop[1] != '}')
         return false;
     ret->message = slice_of(p + g->len, (size_t)(stop - p) - g->len);
     ret->after = stop + 2;
-    ret->timestamp = 0;
-    return g->timestamp_len == 0 ||
-           value_number(text, slice_of(p + g->timestamp_at, g->timestamp_len), &ret->timestamp);
+    ret->timestamp = slice_of(p + g->timestamp_at, g->timestamp_len);
+    return true;
 }
 
 #if defined(__x86_64__)
@@ -181,18 +179,16 @@ WIDE static inline char *message_end_wide(char *p, const char *end)
     return json_scan(p, end);
 }
 
-WIDE static bool guess_wide(const struct guess *g, const char *text, char *p, const char *end,
-                            struct guessed_event *ret)
+WIDE static bool guess_wide(const struct guess *g, char *p, const char *end, struct guessed_event *ret)
 {
-    return same_head_wide(g, p) && take(g, text, p, message_end_wide(p + g->len, end), end, ret);
+    return same_head_wide(g, p) && take(g, p, message_end_wide(p + g->len, end), end, ret);
 }
 
 #else
 
-static bool guess_wide(const struct guess *g, const char *text, char *p, const char *end,
-                       struct guessed_event *ret)
+static bool guess_wide(const struct guess *g, char *p, const char *end, struct guessed_event *ret)
 {
-    (void)g, (void)text, (void)p, (void)end, (void)ret;
+    (void)g, (void)p, (void)end, (void)ret;
     return false;
 }
 
@@ -218,11 +214,11 @@ static char *message_end(char *p, const char *end)
     return json_scan(p, end);
 }
 
-bool guess_event(const struct guess *g, const char *text, char *p, const char *end, struct guessed_event *ret)
+bool guess_event(const struct guess *g, char *p, const char *end, struct guessed_event *ret)
 {
     if (g->len == 0 || (size_t)(end - p) < GUESS_HEAD_MAX)
         return false;
     if (g->wide)
-        return guess_wide(g, text, p, end, ret);
-    return same_head(g, p) && take(g, text, p, message_end(p + g->len, end), end, ret);
+        return guess_wide(g, p, end, ret);
+    return same_head(g, p) && take(g, p, message_end(p + g->len, end), end, ret);
 }

@@ -32,17 +32,16 @@ struct guess {
 };
 
 struct guessed_event {
-    struct slice message; /* no escapes in it */
-    uint64_t timestamp;
-    char *after; /* behind the event's closing brace */
+    struct slice message;   /* no escapes in it */
+    struct slice timestamp; /* as unwrap's sink is told */
+    char *after;            /* behind the event's closing brace */
 };
 
 /* Learn from the event at p, which nobody has read or changed yet. False, and g knows nothing, if it is not
  * of the shape that is worth it: members with decimal digits for values, and the message last. */
 bool guess_learn(struct guess *g, const char *p, const char *end);
-/* False if the event at p is not like the learned one. `text` is the first byte that may be read. */
-bool guess_event(const struct guess *g, const char *text, char *p, const char *end,
-                 struct guessed_event *ret);
+/* False if the event at p is not like the learned one. */
+bool guess_event(const struct guess *g, char *p, const char *end, struct guessed_event *ret);
 
 /* unwrap() without guessing, for tests that hold one against the other. */
 int unwrap_unguessed(char *text, size_t len, const struct unwrap_sink *sink, struct error *ret_err);

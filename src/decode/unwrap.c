@@ -7,6 +7,7 @@
 #include "decode/values.h"
 
 #define WHAT_MAX 64 /* bytes of an unknown value that the sink is shown */
+#define TIMESTAMP_DIGITS_MAX 18
 #define LEARN_TRIES                                                                                          \
     8 /* events read key by key, one after another, until none like them is guessed any more */
 
@@ -113,14 +114,14 @@ static int bare_document(struct unwrapper *u)
     return u->sink->document(u->sink->ctx, &empty, u->j.err);
 }
 
-static int line(struct unwrapper *u, struct slice text, uint64_t timestamp)
+static int line(struct unwrapper *u, struct slice text, struct slice timestamp)
 {
     return u->sink->line(u->sink->ctx, text, timestamp, u->j.err);
 }
 
 /* A message that had escapes may hold several lines. Empty ones at its end are no lines, but an empty message
  * is one: the record parser says what is wrong with it. */
-static int message_lines(struct unwrapper *u, struct slice message, uint64_t timestamp)
+static int message_lines(struct unwrapper *u, struct slice message, struct slice timestamp)
 {
     const char *p = message.ptr, *end = message.ptr + message.len, *newline;
 
@@ -134,30 +135,30 @@ static int message_lines(struct unwrapper *u, struct slice message, uint64_t tim
     return line(u, slice_of(p, (size_t)(end - p)), timestamp);
 }
 
-static int message(struct unwrapper *u, struct slice text, bool escaped, uint64_t timestamp)
+static int message(struct unwrapper *u, struct slice text, bool escaped, struct slice timestamp)
 {
     return escaped ? message_lines(u, text, timestamp) : line(u, text, timestamp);
 }
 
-/* Milliseconds as a number or as text; 0 for anything else, since nothing depends on it. */
-static int read_timestamp(struct unwrapper *u, uint64_t *ret)
+/* A number, or text; anything else is as good as none. */
+static int read_timestamp(struct unwrapper *u, struct slice *ret)
 {
     struct json *j = &u->j;
-    struct slice text;
-    int rc;
 
-    *ret = 0;
     if (*j->p == '"')
-        rc = json_string(j, &text);
-    else if (*j->p == '-' || (*j->p >= '0' && *j->p <= '9'))
-        rc = json_number(j, &text);
-    else
-        return json_skip(j);
-    if (rc < 0)
-        return -1;
-    if (text.len == 0 || text.len > 18 || !value_number(j->start, text, ret))
-        *ret = 0;
-    return 0;
+        return json_string(j, ret);
+    if (*j->p == '-' || (*j->p >= '0' && *j->p <= '9'))
+        return json_number(j, ret);
+    return json_skip(j);
+}
+
+uint64_t unwrap_timestamp(struct slice timestamp)
+{
+    uint64_t ms;
+
+    if (timestamp.len == 0 || timestamp.len > TIMESTAMP_DIGITS_MAX || !value_number_slow(timestamp, &ms))
+        return 0;
+    return ms;
 }
 
 /* {"id", "timestamp", "message", …} */
@@ -166,7 +167,7 @@ static int event(struct unwrapper *u)
     struct json *j = &u->j;
     struct slice key, text = {0, NULL};
     bool have_message = false, have_timestamp = false;
-    uint64_t timestamp = 0;
+    struct slice timestamp = {0, NULL};
     char *from = j->p;
     int rc, escaped = 0;
 
@@ -202,7 +203,7 @@ static int next_event(struct unwrapper *u, unsigned *tries)
     struct json *j = &u->j;
     struct guessed_event guessed;
 
-    if (guess_event(&u->guess, j->start, j->p, j->end, &guessed)) {
+    if (guess_event(&u->guess, j->p, j->end, &guessed)) {
         *tries = LEARN_TRIES;
         j->p = guessed.after;
         return line(u, guessed.message, guessed.timestamp);
@@ -397,7 +398,7 @@ static int finish(struct unwrapper *u, struct object *o)
         u->j.p = o->at[KEY_FIREHOSE_RECORDS];
         rc = records(u, false);
     } else if (o->message.ptr != NULL) {
-        rc = bare_document(u) != 0 ? -1 : message(u, o->message, o->message_escaped, 0);
+        rc = bare_document(u) != 0 ? -1 : message(u, o->message, o->message_escaped, slice_of(NULL, 0));
     } else {
         rc = unknown(u, o->start);
     }
@@ -461,7 +462,7 @@ static int plain_lines(struct unwrapper *u)
 
         if (len > 0 && p[len - 1] == '\r')
             len--;
-        if (len > 0 && (bare_document(u) != 0 || line(u, slice_of(p, len), 0) != 0))
+        if (len > 0 && (bare_document(u) != 0 || line(u, slice_of(p, len), slice_of(NULL, 0)) != 0))
             return -1;
         p = newline == NULL ? end : newline + 1;
     }

@@ -13,7 +13,8 @@
 /* Where a flow came from and goes to. */
 struct origin {
     struct slice log_group;
-    struct slice text; /* the line */
+    struct slice text;      /* the line */
+    struct slice timestamp; /* its event's, for unwrap_timestamp() */
     uint64_t line;
     uint32_t vpc;
 };

@@ -58,7 +58,6 @@ struct pipeline {
     struct line_source source; /* its log group, and what else is kept of it with rejected lines */
     struct place place;        /* the last record's */
     struct origin at;          /* the line being read */
-    uint64_t timestamp;        /* its event's */
 };
 
 /* ---- one line ---- */
@@ -73,7 +72,7 @@ static void reject(struct pipeline *p, const struct error *why)
 {
     reject_line(p->batch, p->at.line, p->source.log_group, why);
     if (p->batch->kept.wanted)
-        keep_line(&p->batch->kept, &p->source, p->at.line, p->timestamp, p->at.text);
+        keep_line(&p->batch->kept, &p->source, p->at.line, unwrap_timestamp(p->at.timestamp), p->at.text);
 }
 
 static void reject_unmatched(struct pipeline *p)
@@ -114,7 +113,8 @@ static void keep_held(struct pipeline *p, const struct origin *from)
     bool same = from->log_group.ptr == p->source.log_group.ptr;
 
     if (p->batch->kept.wanted)
-        keep_line(&p->batch->kept, same ? &p->source : &past, from->line, 0, from->text);
+        keep_line(&p->batch->kept, same ? &p->source : &past, from->line, unwrap_timestamp(from->timestamp),
+                  from->text);
 }
 
 /* Hand a flow to the output. */
@@ -206,13 +206,13 @@ static int take_header(struct pipeline *p, struct slice line, struct error *err)
     return 0;
 }
 
-static int on_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
+static int on_line(void *ctx, struct slice line, struct slice timestamp, struct error *err)
 {
     struct pipeline *p = ctx;
 
     p->at.line++;
     p->at.text = line;
-    p->timestamp = timestamp;
+    p->at.timestamp = timestamp;
     if (p->control) {
         p->batch->skipped++;
         return 0;

@@ -98,7 +98,7 @@ static int ignore_document(void *ctx, const struct document *doc, struct error *
     return 0;
 }
 
-static int count_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
+static int count_line(void *ctx, struct slice line, struct slice timestamp, struct error *err)
 {
     (void)line;
     (void)timestamp;
@@ -107,7 +107,7 @@ static int count_line(void *ctx, struct slice line, uint64_t timestamp, struct e
     return 0;
 }
 
-static int parse_line(void *ctx, struct slice line, uint64_t timestamp, struct error *err)
+static int parse_line(void *ctx, struct slice line, struct slice timestamp, struct error *err)
 {
     struct input *in = ctx;
 
@@ -123,7 +123,7 @@ static int refuse(void *ctx, struct slice what, struct error *err)
     return error_set(err, ERROR_UNREADABLE, "unexpected");
 }
 
-static void unwrap_with(struct input *in, int (*line)(void *, struct slice, uint64_t, struct error *))
+static void unwrap_with(struct input *in, int (*line)(void *, struct slice, struct slice, struct error *))
 {
     struct unwrap_sink sink = {
         .ctx = in, .document = ignore_document, .line = line, .nested = refuse, .unknown = refuse};

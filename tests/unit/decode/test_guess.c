@@ -105,11 +105,11 @@ static bool guesses(const char *first, const char *next, struct slice *ret_messa
         fail_msg("not learned: %s", first);
     memset(text, ' ', sizeof(text));
     memcpy(text + 64, next, len);
-    if (!guess_event(&g, text, text + 64, text + sizeof(text), &e))
+    if (!guess_event(&g, text + 64, text + sizeof(text), &e))
         return false;
     assert_ptr_equal(e.after, text + 64 + len);
     *ret_message = e.message;
-    *ret_timestamp = e.timestamp;
+    *ret_timestamp = unwrap_timestamp(e.timestamp);
     return true;
 }
 

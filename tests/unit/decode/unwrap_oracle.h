@@ -57,11 +57,11 @@ static inline int on_document(void *ctx, const struct document *doc, struct erro
     return calls_end(ctx, err);
 }
 
-static inline int on_line(void *ctx, struct slice message, uint64_t timestamp, struct error *err)
+static inline int on_line(void *ctx, struct slice message, struct slice timestamp, struct error *err)
 {
     char word[32];
 
-    snprintf(word, sizeof(word), "line %llu", (unsigned long long)timestamp);
+    snprintf(word, sizeof(word), "line %llu", (unsigned long long)unwrap_timestamp(timestamp));
     calls_put(ctx, word, message);
     return calls_end(ctx, err);
 }
@@ -120,13 +120,15 @@ static inline void oracle_document(struct oracle *o, const json_t *object)
 static inline void oracle_message(struct oracle *o, const json_t *message, uint64_t timestamp)
 {
     struct slice s = oracle_string(message);
+    char digits[24];
     size_t from = 0;
 
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)timestamp);
     while (s.len > 0 && (s.ptr[s.len - 1] == '\n' || s.ptr[s.len - 1] == '\r'))
         s.len--;
     for (size_t i = 0; i <= s.len; i++)
         if (i == s.len || s.ptr[i] == '\n') {
-            on_line(o->calls, slice_of(s.ptr + from, i - from), timestamp, NULL);
+            on_line(o->calls, slice_of(s.ptr + from, i - from), slice_str(digits), NULL);
             from = i + 1;
         }
 }
@@ -231,7 +233,7 @@ static inline void oracle_plain(struct oracle *o, const char *p, size_t len)
 
             if (to > from) {
                 oracle_document(o, NULL);
-                on_line(o->calls, slice_of(p + from, to - from), 0, NULL);
+                on_line(o->calls, slice_of(p + from, to - from), slice_of(NULL, 0), NULL);
             }
             from = i + 1;
         }
