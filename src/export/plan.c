@@ -54,53 +54,56 @@ static uint16_t byte_of(const struct layout *l, const uint16_t *to, uint32_t at)
     return NO_BYTE;
 }
 
-/* The windows of one block. False: there is no room for them. */
-static bool make_block(struct plan *p, unsigned *count, uint16_t source[PLAN_BLOCK])
+/* The windows of one block, from w on: how many; more than PLAN_WINDOWS: there is no room for them. */
+static unsigned make_block(struct plan_window *w, uint16_t source[PLAN_BLOCK])
 {
-    for (;;) {
-        struct plan_window w = {.from = NO_BYTE, .last = true};
+    for (unsigned count = 0;; count++, w++) {
+        uint16_t from = NO_BYTE;
 
         for (unsigned i = 0; i < PLAN_BLOCK; i++)
-            if (source[i] < w.from)
-                w.from = source[i];
-        if (w.from == NO_BYTE)
-            break;
-        if (*count == PLAN_WINDOWS_MAX)
-            return false;
-        if (w.from > sizeof(struct flow) - PLAN_BLOCK)
-            w.from = sizeof(struct flow) - PLAN_BLOCK;
+            from = source[i] < from ? source[i] : from;
+        if (from == NO_BYTE || count == PLAN_WINDOWS)
+            return from == NO_BYTE ? count : count + 1;
+        if (from > sizeof(struct flow) - PLAN_BLOCK)
+            from = sizeof(struct flow) - PLAN_BLOCK;
+        w->from = from;
         for (unsigned i = 0; i < PLAN_BLOCK; i++) {
-            bool mine = source[i] != NO_BYTE && source[i] - w.from < PLAN_BLOCK;
+            bool mine = source[i] != NO_BYTE && source[i] - from < PLAN_BLOCK;
 
-            w.place[i] = mine ? (uint8_t)(source[i] - w.from) : 0x80;
-            if (mine)
-                source[i] = NO_BYTE;
-            else if (source[i] != NO_BYTE)
-                w.last = false;
+            w->place[i] = mine ? (uint8_t)(source[i] - from) : 0x80;
+            source[i] = mine ? NO_BYTE : source[i];
         }
-        p->window[(*count)++] = w;
     }
-    return true;
 }
 
+/* All blocks get as many windows as the one that takes most, so that one loop makes them all. */
 static void make_blocks(struct plan *p, const struct layout *l, const uint16_t *to)
 {
-    unsigned count = 0;
+    struct plan_window window[PLAN_BLOCKS_MAX][PLAN_WINDOWS];
+    unsigned blocks = (p->fixed + PLAN_BLOCK - 1u) / PLAN_BLOCK, windows = PLAN_WINDOWS - 1;
 
     p->blocks = 0;
-    if (!wide_here())
+    if (!wide_here() || blocks > PLAN_BLOCKS_MAX)
         return;
-    for (uint32_t at = 0; at < p->fixed; at += PLAN_BLOCK) {
+    memset(window, 0x80, sizeof(window));
+    for (unsigned b = 0; b < blocks; b++) {
         uint16_t source[PLAN_BLOCK];
+        unsigned count;
 
-        for (unsigned i = 0; i < PLAN_BLOCK; i++)
-            source[i] = byte_of(l, to, at + i);
-        if (!make_block(p, &count, source)) {
-            p->blocks = 0;
-            return;
+        for (unsigned i = 0; i < PLAN_BLOCK; i++) {
+            source[i] = byte_of(l, to, b * PLAN_BLOCK + i);
+            if (i < PLAN_WINDOWS)
+                window[b][i].from = 0;
         }
-        p->blocks++;
+        count = make_block(window[b], source);
+        if (count > PLAN_WINDOWS)
+            return;
+        windows = count > windows ? count : windows;
     }
+    for (unsigned b = 0; b < blocks; b++)
+        memcpy(&p->window[b * windows], window[b], windows * sizeof(window[b][0]));
+    p->blocks = (uint8_t)blocks;
+    p->windows = (uint8_t)windows;
 }
 
 int plan_make(struct plan *ret, const struct layout *l, struct error *ret_err)
@@ -151,30 +154,39 @@ size_t plan_text_length(const struct plan *p, const struct flow *flow)
 }
 
 #if defined(__x86_64__)
+
+WIDE static inline __m128i load16(const unsigned char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+WIDE static inline __m128i look(const struct plan_window *w, const unsigned char *from)
+{
+    return _mm_shuffle_epi8(load16(from + w->from), load16(w->place));
+}
+
+/* Three windows a block are enough for most flow logs. */
 WIDE static void write_blocks(const struct plan *p, const unsigned char *from, unsigned char *to)
 {
-    const struct plan_window *w = p->window;
+    const struct plan_window *w = p->window, *end = w + p->blocks * p->windows;
 
-    for (unsigned i = 0; i < p->blocks; i++, to += PLAN_BLOCK) {
-        __m128i block = _mm_setzero_si128();
-        bool last;
+    for (; w < end; to += PLAN_BLOCK) {
+        __m128i block = _mm_or_si128(_mm_or_si128(look(w, from), look(w + 1, from)), look(w + 2, from));
 
-        do {
-            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(from + w->from));
-
-            block = _mm_or_si128(
-                block, _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)w->place)));
-            last = w->last;
-            w++;
-        } while (!last);
+        if (p->windows == PLAN_WINDOWS)
+            block = _mm_or_si128(block, look(w + 3, from));
         _mm_storeu_si128((__m128i *)(void *)to, block);
+        w += p->windows;
     }
 }
+
 #else
+
 static void write_blocks(const struct plan *p, const unsigned char *from, unsigned char *to)
 {
     (void)p, (void)from, (void)to;
 }
+
 #endif
 
 static void write_moves(const struct plan *p, const unsigned char *from, unsigned char *to)
@@ -208,15 +220,10 @@ static void write_moves(const struct plan *p, const unsigned char *from, unsigne
         memcpy(to + m->to, from + m->from, 16);
 }
 
-void plan_write(const struct plan *p, const struct flow *flow, unsigned char *to)
+static void write_text(const struct plan *p, const struct flow *flow, unsigned char *to)
 {
     const struct plan_move *end = p->move + p->end[PLAN_TEXT];
 
-    if (p->blocks != 0)
-        write_blocks(p, (const unsigned char *)flow, to);
-    else
-        write_moves(p, (const unsigned char *)flow, to);
-    to += p->fixed;
     for (const struct plan_move *m = p->move + p->end[PLAN_16]; m < end; m++) {
         const struct slice *text = text_at(flow, m);
         size_t n = text->len;
@@ -232,4 +239,14 @@ void plan_write(const struct plan *p, const struct flow *flow, unsigned char *to
             memcpy(to, text->ptr, n);
         to += n;
     }
+}
+
+void plan_write(const struct plan *p, const struct flow *flow, unsigned char *to)
+{
+    if (p->blocks != 0)
+        write_blocks(p, (const unsigned char *)flow, to);
+    else
+        write_moves(p, (const unsigned char *)flow, to);
+    if (plan_has_text(p))
+        write_text(p, flow, to + p->fixed);
 }

@@ -22,18 +22,19 @@ struct plan_move {
 enum plan_kind { PLAN_8, PLAN_4, PLAN_2, PLAN_1, PLAN_16, PLAN_TEXT, PLAN_KINDS };
 
 #define PLAN_BLOCK 16
-#define PLAN_WINDOWS_MAX 48 /* of all blocks; a record that takes more is made of moves */
+#define PLAN_WINDOWS 4     /* of one block at most; a record that takes more is made of moves */
+#define PLAN_BLOCKS_MAX 16 /* likewise */
 
 struct plan_window {
     uint16_t from;             /* in struct flow */
-    bool last;                 /* of its block */
     uint8_t place[PLAN_BLOCK]; /* byte i of the block is the window's byte place[i]; 0x80: another one's */
 };
 
 struct plan {
     uint16_t fixed;  /* bytes of a record ahead of its text */
-    uint16_t blocks; /* of the fixed part; 0: it is made of moves */
-    struct plan_window window[PLAN_WINDOWS_MAX];
+    uint8_t blocks;  /* of the fixed part; 0: it is made of moves */
+    uint8_t windows; /* of each block: PLAN_WINDOWS or one less */
+    struct plan_window window[PLAN_BLOCKS_MAX * PLAN_WINDOWS];
     uint8_t end[PLAN_KINDS];
     struct plan_move move[TEMPLATE_ELEMENTS_MAX];
 };
@@ -44,10 +45,15 @@ int plan_make(struct plan *ret, const struct layout *l, struct error *ret_err);
 
 /* What the record's text takes of it. */
 size_t plan_text_length(const struct plan *p, const struct flow *flow);
+static inline bool plan_has_text(const struct plan *p)
+{
+    return p->end[PLAN_TEXT] != p->end[PLAN_16];
+}
+
 /* Bytes of the flow's record. */
 static inline size_t plan_length(const struct plan *p, const struct flow *flow)
 {
-    return p->end[PLAN_TEXT] == p->end[PLAN_16] ? p->fixed : p->fixed + plan_text_length(p, flow);
+    return plan_has_text(p) ? p->fixed + plan_text_length(p, flow) : p->fixed;
 }
 /* Writes the record, plan_length() bytes (RFC 7011 6 and 7), and fewer than PLAN_BLOCK behind it that mean
  * nothing. Texts have at most 65535 bytes. */
