@@ -2,7 +2,7 @@
  *
  * Digits are converted sixteen at a time, loaded so that they end where the value ends. Such a load
  * begins before a short value, never behind it: `floor` is the first byte that may be read, usually the
- * line's beginning. Values too near to it take the slow way.
+ * line's beginning. Values too near to it take the slow way, or are copied to where there is room.
  */
 #ifndef DECODE_VALUES_H
 #define DECODE_VALUES_H
@@ -13,12 +13,23 @@
 #include "vpcflowd/flow.h"
 #include "vpcflowd/slice.h"
 
+#define VALUE_IPV4_TEXT_MAX 15
 #define VALUE_ADDR_TEXT_MAX 45 /* an IPv6 address that ends in a dotted quad */
+#define VALUE_IPV6_HEX_MAX 39  /* one that does not */
+#define VALUE_IPV6_READ 40     /* bytes before its end that are looked at */
 
 bool value_number_slow(struct slice text, uint64_t *ret);
 bool value_ipv4(struct slice text, uint32_t *ret);
 bool value_ipv6(struct slice text, uint8_t ret[16]);
+/* The same for addresses that end in no dotted quad; false for all others. For 2 to VALUE_IPV6_HEX_MAX bytes,
+ * with VALUE_IPV6_READ to read before their end. On processors with AVX2 it is the wide one, elsewhere the
+ * portable one. */
+bool value_ipv6_fast(struct slice text, uint8_t ret[16]);
+bool value_ipv6_portable(struct slice text, uint8_t ret[16]);
+bool value_ipv6_wide(struct slice text, uint8_t ret[16]);
 bool value_addr_slow(struct slice text, struct flow_addr *ret);
+/* value_addr() for what it does not do itself. */
+bool value_addr_other(const char *floor, struct slice text, struct flow_addr *ret);
 /* Percent-decode to `to`: the bytes written, or 0 if the text stays as it is, because there is nothing to
  * decode, or the result would not be UTF-8, or not fit into `room`. */
 size_t value_percent(struct slice text, char *to, size_t room);
@@ -158,7 +169,7 @@ static inline bool value_addr(const char *floor, struct slice text, struct flow_
         ret->family = 4;
         return true;
     }
-    return value_addr_slow(text, ret);
+    return value_addr_other(floor, text, ret);
 }
 
 #endif
