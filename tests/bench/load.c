@@ -1,8 +1,6 @@
 /* The client of the whole-daemon measurement. It is to use little of the machine itself, so it sends many
  * payloads with one call, and is woken for many replies at once. Every reply must be an OK for a payload that
  * was no repeat. */
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@ static const char usage[] =
     "vpcflowd-bench stages SHAPE RECORDS GZIP LENGTHS\n"
     "vpcflowd-bench load [-t CA] [-a TOKEN] [-d DAEMON] [-s SINK] PORT GZIP LENGTHS TIMES CONNECTIONS\n"
     "vpcflowd-bench pace [-t CA] [-a TOKEN] PORT GZIP LENGTHS TIMES RATE\n"
-    "vpcflowd-bench sink udp|tcp|tls PORT [CERTIFICATE KEY]\n"
+    "vpcflowd-bench sink udp|gro|tcp|tls PORT [CERTIFICATE KEY]\n"
     "vpcflowd-bench cpu PID\n"
     "SHAPE: v2, ipv6, v5, v11, custom, short; DAEMON, SINK: pids whose CPU time is wanted\n";
 

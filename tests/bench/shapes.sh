@@ -22,7 +22,7 @@ shape_table() {
         load_row 'whole daemon, fields = full, 1 worker' "$n" "$records" "$full_port" 1 "$full" "$sink_pid"
         if [ "$round" = 0 ]; then : >"$work/samples"; fi
     done
-    print_table
+    print_table usage=1
     printf '  resident after that: %d MiB with 1 worker, %d with 2\n' \
         $(($(resident_kib "$one") / 1024)) $(($(resident_kib "$two") / 1024))
     if [ "$shape $records" = 'v2 2000' ]; then latency "$two_port" "$records"; fi

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -46,6 +47,7 @@ struct sink {
     int fd;
     SSL_CTX *tls; /* or NULL */
     bool datagrams;
+    bool pieces;                     /* datagrams may come several at once, as they were sent (UDP_GRO) */
     uint64_t messages, bytes, wrong; /* wrong: no IPFIX */
     struct stream stream[STREAMS_MAX];
     char *room;
@@ -61,12 +63,26 @@ static size_t message_length(const char *header)
 
 /* ---- datagrams ---- */
 
+/* As many as the kernel handed over in one piece, if it was asked to do that. */
+static uint64_t datagrams_of(struct msghdr *h, size_t length)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c))
+        if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+
+            memcpy(&size, CMSG_DATA(c), sizeof(size));
+            return size <= 0 ? 1 : (length + (size_t)size - 1) / (size_t)size;
+        }
+    return 1;
+}
+
 /* Only headers are copied: MSG_TRUNC tells how long the datagram was. */
 static bool take_datagrams(struct sink *s)
 {
     static char header[BATCH][HEADER];
     static struct iovec piece[BATCH];
     static struct mmsghdr message[BATCH];
+    static _Alignas(struct cmsghdr) char control[BATCH][CMSG_SPACE(sizeof(int))];
     bool any = false;
     int n;
 
@@ -74,15 +90,24 @@ static bool take_datagrams(struct sink *s)
         piece[i] = (struct iovec){header[i], HEADER};
         message[i].msg_hdr = (struct msghdr){.msg_iov = &piece[i], .msg_iovlen = 1};
     }
-    while ((n = recvmmsg(s->fd, message, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL)) > 0) {
-        for (int i = 0; i < n; i++) {
-            s->wrong += message_length(header[i]) != message[i].msg_len;
-            s->bytes += message[i].msg_len;
+    for (;;) {
+        for (int i = 0; s->pieces && i < BATCH; i++) {
+            message[i].msg_hdr.msg_control = control[i];
+            message[i].msg_hdr.msg_controllen = sizeof(control[i]);
         }
-        s->messages += (uint64_t)n;
+        n = recvmmsg(s->fd, message, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+        if (n <= 0)
+            return any;
+        for (int i = 0; i < n; i++) {
+            uint64_t count = datagrams_of(&message[i].msg_hdr, message[i].msg_len);
+
+            s->wrong +=
+                count == 1 ? message_length(header[i]) != message[i].msg_len : message_length(header[i]) == 0;
+            s->bytes += message[i].msg_len;
+            s->messages += count;
+        }
         any = true;
     }
-    return any;
 }
 
 /* ---- streams ---- */
@@ -202,6 +227,8 @@ static int open_sink(struct sink *s, const char *port)
     s->fd = socket(AF_INET, (s->datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK, 0);
     if (setsockopt(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
         setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    if (s->pieces)
+        setsockopt(s->fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
     if (!s->datagrams)
         setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
@@ -245,7 +272,8 @@ static void run_sink(struct sink *s)
 
 int bench_sink(const char *transport, const char *port, const char *certificate, const char *key)
 {
-    struct sink s = {.datagrams = strcmp(transport, "udp") == 0};
+    bool pieces = strcmp(transport, "gro") == 0;
+    struct sink s = {.datagrams = pieces || strcmp(transport, "udp") == 0, .pieces = pieces};
     struct sigaction stop = {.sa_handler = on_stop};
     sigset_t block;
 
