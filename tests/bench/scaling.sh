@@ -3,7 +3,7 @@
 # one worker uses more than one of them. So all is measured on one CPU as well: two CPUs can bring twice that and no more.
 
 scaling() {
-    local records=2000 n=1600000 connections one two held one_port two_port held_port
+    local records=2000 n connections one two held one_port two_port held_port
     if [ "$(nproc)" -lt 2 ]; then
         printf '\nscaling: one CPU only, nothing to measure\n'
         return
@@ -19,7 +19,8 @@ scaling() {
     cp "$work/one.conf" "$work/held.conf"
     start_daemon held taskset -c 0; held=$daemon_pid held_port=$port
     for round in 0 $(seq "$rounds"); do
-        stages_round base
+        n=1200000
+        if [ "$round" = 0 ]; then n=100000; else stages_round base; fi
         for connections in 1 8; do
             taskset -a -c -p 0 "$sink_pid" >/dev/null
             load_by=(taskset -c 0)

@@ -15,7 +15,7 @@
 #include "vpcflowd/templates.h"
 #include "vpcflowd/unwrap.h"
 
-#define SECONDS 0.1   /* of CPU time for each figure of a round, at least */
+#define SECONDS 0.05  /* of CPU time for each figure of a round, at least */
 #define JANSSON_MAX 4 /* payloads in a round: it takes long */
 
 struct payload {

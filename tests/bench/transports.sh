@@ -26,7 +26,7 @@ add_way() {
 }
 
 transports() {
-    local records=2000 n=800000 way options tls
+    local records=2000 n way options tls
     command -v openssl >/dev/null || die "transports: no openssl command, for certificates"
     make_certificate
     open_stages v2 $records
@@ -47,7 +47,8 @@ directory = $work/spool-tls"
 tls_key = $work/key.pem
 token_file = $work/token"
     for round in 0 $(seq "$rounds"); do
-        stages_round base
+        n=500000
+        if [ "$round" = 0 ]; then n=100000; else stages_round base; fi
         for way in "${ways[@]}"; do
             options=()
             if [[ $way = *clients* ]]; then options=(-t "$work/certificate.pem" -a "$(cat "$work/token")"); fi
