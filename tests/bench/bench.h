@@ -45,9 +45,9 @@ struct load {
     const char *token;  /* NULL: none */
     unsigned connections;
 };
-/* Send the payloads in turns, `times` in all, wait for every OK, and print one line: seconds, and the CPU ns
- * that meanwhile were used by this process, the daemon (a pid, or 0), its I/O thread, the sink (likewise),
- * and by all processes of the machine. */
+/* Send the payloads in turns, `times` in all after a few to warm up, wait for every OK, and print one line:
+ * seconds, and the CPU ns that meanwhile were used by this process, the daemon (a pid, or 0), its I/O thread,
+ * the sink (likewise), and by all processes of the machine. */
 int bench_load(const struct load *load, unsigned times, int daemon, int sink);
 /* Send `times` payloads on one connection, `rate` of them a second, and print for how many ms each waited
  * from its last byte to its OK: median, 99 %, most. Its records are with the collector's kernel by then. */

@@ -177,6 +177,8 @@ static int run_load(struct crowd *w, struct payloads *p, unsigned times)
     unsigned answered = 0;
 
     w->left = times;
+    for (unsigned i = 0; i < w->connections; i++)
+        set_wake(&w->client[i], (int)w->depth / 4 * REPLY_BYTES + 1);
     while (answered < times) {
         for (unsigned i = 0; i < w->connections; i++)
             if (refill(w, &w->client[i], p) != 0)
@@ -203,7 +205,6 @@ static int open_crowd(struct crowd *w, const struct load *load, const struct pay
     for (unsigned i = 0; i < w->connections; i++) {
         if (wire_open(&w->client[i].wire, load->port, load->tls_ca, load->token) != 0)
             return -1;
-        set_wake(&w->client[i], (int)w->depth / 4 * REPLY_BYTES + 1);
         w->poller[i] = (struct pollfd){.fd = w->client[i].wire.fd, .events = POLLIN};
     }
     return 0;
@@ -246,6 +247,9 @@ int bench_load(const struct load *load, unsigned times, int daemon, int sink)
 
     if (load->connections == 0 || load->connections > CLIENTS_MAX ||
         read_payloads(&payloads, load->gzip, load->lengths) != 0 || open_crowd(&crowd, load, &payloads) != 0)
+        return 1;
+    /* A daemon at rest has given its memory back: it is to have it again before anything is measured. */
+    if (run_load(&crowd, &payloads, crowd.depth * crowd.connections) != 0)
         return 1;
     begin = usage_now(daemon, sink);
     if (run_load(&crowd, &payloads, times) != 0)
