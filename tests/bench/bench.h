@@ -2,6 +2,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -44,6 +45,7 @@ struct load {
     const char *tls_ca; /* NULL: no TLS */
     const char *token;  /* NULL: none */
     unsigned connections;
+    bool cold; /* no warming up: `times` payloads and no more */
 };
 /* Send the payloads in turns, `times` in all after a few to warm up, wait for every OK, and print one line:
  * seconds, and the CPU ns that meanwhile were used by this process, the daemon (a pid, or 0), its I/O thread,

@@ -19,7 +19,7 @@ counts() {
 
 # plain_load EACH RECORDS
 plain_load() {
-    "$bench" load "$port" "$work/gzip" "$work/lengths" $(($2 / $1)) 1 >/dev/null || die "counts: the load failed"
+    "$bench" load -c "$port" "$work/gzip" "$work/lengths" $(($2 / $1)) 1 >/dev/null || die "counts: the load failed"
 }
 
 count_now() { od -An -t u8 "$work/count" | tr -d ' '; }

@@ -249,7 +249,7 @@ int bench_load(const struct load *load, unsigned times, int daemon, int sink)
         read_payloads(&payloads, load->gzip, load->lengths) != 0 || open_crowd(&crowd, load, &payloads) != 0)
         return 1;
     /* A daemon at rest has given its memory back: it is to have it again before anything is measured. */
-    if (run_load(&crowd, &payloads, crowd.depth * crowd.connections) != 0)
+    if (!load->cold && run_load(&crowd, &payloads, crowd.depth * crowd.connections) != 0)
         return 1;
     begin = usage_now(daemon, sink);
     if (run_load(&crowd, &payloads, times) != 0)

@@ -9,11 +9,12 @@
 
 static const char usage[] =
     "vpcflowd-bench stages SHAPE RECORDS GZIP LENGTHS\n"
-    "vpcflowd-bench load [-t CA] [-a TOKEN] [-d DAEMON] [-s SINK] PORT GZIP LENGTHS TIMES CONNECTIONS\n"
+    "vpcflowd-bench load [-c] [-t CA] [-a TOKEN] [-d DAEMON] [-s SINK] PORT GZIP LENGTHS TIMES CONNECTIONS\n"
     "vpcflowd-bench pace [-t CA] [-a TOKEN] PORT GZIP LENGTHS TIMES RATE\n"
     "vpcflowd-bench sink udp|gro|tcp|tls PORT [CERTIFICATE KEY]\n"
     "vpcflowd-bench cpu PID\n"
-    "SHAPE: v2, ipv6, v5, v11, custom, short; DAEMON, SINK: pids whose CPU time is wanted\n";
+    "SHAPE: v2, ipv6, v5, v11, custom, short; DAEMON, SINK: pids whose CPU time is wanted; -c: without "
+    "warming up\n";
 
 static int refuse(void)
 {
@@ -35,11 +36,13 @@ static int run_load(bool pace, int argc, char **argv)
     struct load load = {.connections = 1};
     int option, daemon = 0, sink = 0;
 
-    while ((option = getopt(argc, argv, "t:a:d:s:")) != -1) {
+    while ((option = getopt(argc, argv, "ct:a:d:s:")) != -1) {
         if (option == 't')
             load.tls_ca = optarg;
         else if (option == 'a')
             load.token = optarg;
+        else if (option == 'c')
+            load.cold = true;
         else if (option == 'd')
             daemon = atoi(optarg);
         else if (option == 's')
