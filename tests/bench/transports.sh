@@ -78,7 +78,7 @@ limit = 4G
 [admin]
 address = 127.0.0.1:$((free_port + 10000))"
     start_daemon away
-    load_row 'TCP, collector away: to the spool' "$n" "$each" "$port" 1 "$daemon_pid" 0
+    load_row 'TCP, collector away: to the spool' "$n" "$each" "$port" 1 "$daemon_pid" 0 -c # all that is spooled is counted
     before=$("$bench" cpu "$daemon_pid")
     local begin=$EPOCHREALTIME
     start_sink away tcp "$free_port"
