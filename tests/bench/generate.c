@@ -26,26 +26,72 @@ static bool is_gateways(enum field_id id)
            strncmp(field_table[id].name, "packets-lost-", 13) == 0 || id == FIELD_RESOURCE_TYPE;
 }
 
+static const struct {
+    const char *name;
+    unsigned version;   /* all fields up to it, in AWS's order, unless they are listed */
+    const char *fields; /* as a format of one's own has them */
+} shapes[] = {
+    [BENCH_V2] = {"v2", 2, NULL},
+    [BENCH_IPV6] = {"ipv6", 2, NULL},
+    [BENCH_V5] = {"v5", 5, NULL},
+    [BENCH_V11] = {"v11", 11, NULL},
+    [BENCH_CUSTOM] =
+        {"custom", 5,
+         "version vpc-id subnet-id instance-id interface-id account-id type srcaddr dstaddr srcport "
+         "dstport pkt-srcaddr pkt-dstaddr protocol bytes packets start end action tcp-flags "
+         "log-status"},
+    [BENCH_SHORT] = {"short", 2,
+                     "interface-id srcaddr dstaddr srcport dstport protocol bytes packets action start end"},
+};
+
 static unsigned shape_version(enum bench_shape shape)
 {
-    return shape == BENCH_V5 ? 5 : shape == BENCH_V11 ? 11 : 2;
+    return shapes[shape].version;
+}
+
+static enum field_id field_named(const char *name, size_t len)
+{
+    for (unsigned i = 0; i < FIELD_COUNT; i++)
+        if (strlen(field_table[i].name) == len && memcmp(field_table[i].name, name, len) == 0)
+            return (enum field_id)i;
+    return FIELD_UNKNOWN;
+}
+
+/* The shape's fields in their order. Returns how many. */
+static unsigned shape_fields(enum bench_shape shape, enum field_id ret[FIELD_COUNT])
+{
+    const char *at = shapes[shape].fields;
+    unsigned n = 0;
+
+    if (at == NULL) {
+        for (unsigned i = 0; i < FIELD_COUNT; i++)
+            if (field_table[i].version <= shape_version(shape) && !is_gateways((enum field_id)i))
+                ret[n++] = (enum field_id)i;
+        return n;
+    }
+    while (*at != '\0') {
+        size_t len = strcspn(at, " ");
+
+        ret[n++] = field_named(at, len);
+        at += len + (at[len] == ' ');
+    }
+    return n;
 }
 
 void bench_format(enum bench_shape shape, char *ret, size_t size)
 {
+    enum field_id fields[FIELD_COUNT];
+    unsigned count = shape_fields(shape, fields);
     size_t n = 0;
 
-    for (unsigned i = 0; i < FIELD_COUNT; i++)
-        if (field_table[i].version <= shape_version(shape) && !is_gateways((enum field_id)i))
-            n += (size_t)snprintf(ret + n, size - n, "%s%s", n == 0 ? "" : " ", field_table[i].name);
+    for (unsigned i = 0; i < count; i++)
+        n += (size_t)snprintf(ret + n, size - n, "%s%s", i == 0 ? "" : " ", field_table[fields[i]].name);
 }
 
 int bench_shape_of(const char *name)
 {
-    static const char *const names[] = {"v2", "ipv6", "v5", "v11"};
-
-    for (int i = 0; i < (int)(sizeof(names) / sizeof(*names)); i++)
-        if (strcmp(name, names[i]) == 0)
+    for (int i = 0; i < (int)(sizeof(shapes) / sizeof(*shapes)); i++)
+        if (strcmp(name, shapes[i].name) == 0)
             return i;
     return -1;
 }
@@ -148,7 +194,8 @@ static int print_field(enum field_id id, unsigned version, const struct traffic 
     }
 }
 
-static int add_event(struct buffer *b, enum bench_shape shape, uint32_t *rnd, unsigned i)
+static int add_event(struct buffer *b, enum bench_shape shape, const enum field_id *fields, unsigned count,
+                     uint32_t *rnd, unsigned i)
 {
     char text[8192];
     struct traffic t;
@@ -161,10 +208,8 @@ static int add_event(struct buffer *b, enum bench_shape shape, uint32_t *rnd, un
         "%s{\"id\":\"3454240186498915494862616751090378749909214%05u%08u\",\"timestamp\":%u000,"
         "\"message\":\"",
         i == 0 ? "" : ",", i, next(rnd) % 100000000, t.start);
-    for (unsigned id = 0; id < FIELD_COUNT; id++) {
-        if (field_table[id].version > version || is_gateways((enum field_id)id))
-            continue;
-        n += (size_t)print_field((enum field_id)id, version, &t, text + n, sizeof(text) - n);
+    for (unsigned f = 0; f < count; f++) {
+        n += (size_t)print_field(fields[f], version, &t, text + n, sizeof(text) - n);
         text[n++] = ' ';
     }
     memcpy(text + n - 1, "\"}", 3);
@@ -173,6 +218,8 @@ static int add_event(struct buffer *b, enum bench_shape shape, uint32_t *rnd, un
 
 int bench_document(enum bench_shape shape, unsigned records, unsigned seed, struct buffer *ret)
 {
+    enum field_id fields[FIELD_COUNT];
+    unsigned count = shape_fields(shape, fields);
     uint32_t rnd = seed * 2654435761u + 1;
 
     ret->len = 0;
@@ -182,7 +229,7 @@ int bench_document(enum bench_shape shape, unsigned records, unsigned seed, stru
             "\"logEvents\":[") != 0)
         return -1;
     for (unsigned i = 0; i < records; i++)
-        if (add_event(ret, shape, &rnd, i) != 0)
+        if (add_event(ret, shape, fields, count, &rnd, i) != 0)
             return -1;
     return add(ret, "]}");
 }

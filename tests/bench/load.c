@@ -1,7 +1,8 @@
-/* The two ends of the whole-daemon measurement: a client that keeps payloads in flight, and a UDP sink. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
+/* The client of the whole-daemon measurement. It is to use little of the machine itself, so it sends many
+ * payloads with one call, and is woken for many replies at once. Every reply must be an OK for a payload that
+ * was no repeat. */
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,52 +10,25 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "wire.h"
 
-#define IN_FLIGHT 16 /* payloads of one connection */
+#define IN_FLIGHT 32               /* payloads of one connection */
+#define IN_FLIGHT_BYTES (4u << 20) /* but no more than these bytes */
+#define IN_FLIGHT_MIN 4            /* and no fewer payloads */
 #define CLIENTS_MAX 64
 
-static int connect_to(const char *port)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
-        perror("connect");
-        return -1;
-    }
-    return fd;
-}
-
-static int send_all(int fd, const char *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t sent = write(fd, bytes, n);
-
-        if (sent <= 0)
-            return -1;
-        bytes += sent;
-        n -= (size_t)sent;
-    }
-    return 0;
-}
-
 struct client {
-    int fd;
+    struct wire wire;
     unsigned waiting; /* payloads without a reply */
     char line[512];
     size_t len;
 };
 
-/* Take the replies that came, one a line: how many, or -1 if one was no OK or the connection ended. */
-static int replies(struct client *c)
+/* The lines in `bytes`: how many, or -1 if one is no OK. */
+static int take_lines(struct client *c, const char *bytes, ssize_t n)
 {
-    char bytes[4096];
-    ssize_t n = read(c->fd, bytes, sizeof(bytes));
     int count = 0;
 
-    if (n <= 0)
-        return -1;
     for (ssize_t i = 0; i < n; i++) {
         if (bytes[i] != '\n') {
             if (c->len < sizeof(c->line) - 1)
@@ -69,6 +43,27 @@ static int replies(struct client *c)
         }
         count++;
     }
+    return count;
+}
+
+/* Take the replies that came: how many, or -1 if one was no OK or the connection ended. */
+static int replies(struct client *c)
+{
+    char bytes[4096];
+    int count = 0, lines;
+    ssize_t n;
+
+    do {
+        n = wire_read(&c->wire, bytes, sizeof(bytes));
+        if (n < 0) {
+            fputs("the daemon has ended the connection\n", stderr);
+            return -1;
+        }
+        lines = take_lines(c, bytes, n);
+        if (lines < 0)
+            return -1;
+        count += lines;
+    } while (n == (ssize_t)sizeof(bytes) || (n > 0 && c->wire.ssl != NULL));
     c->waiting -= (unsigned)count;
     return count;
 }
@@ -95,15 +90,6 @@ static void make_new(char *gzip, uint32_t serial)
     memcpy(gzip + 4, &serial, sizeof(serial));
 }
 
-static int send_payload(struct client *c, const char *bytes, size_t len)
-{
-    char header[64];
-
-    snprintf(header, sizeof(header), "DATA %zu\n", len);
-    c->waiting++;
-    return send_all(c->fd, header, strlen(header)) != 0 || send_all(c->fd, bytes, len) != 0 ? -1 : 0;
-}
-
 struct payloads {
     struct buffer bytes;
     size_t at[BENCH_PAYLOADS + 1]; /* where each begins; behind the last one, the end */
@@ -128,47 +114,151 @@ static int read_payloads(struct payloads *p, const char *file, const char *lengt
     return p->count == 0 || p->at[p->count] != p->bytes.len ? -1 : 0;
 }
 
-static int send_next(struct payloads *p, struct client *c)
+/* How many payloads a connection has in flight. */
+static unsigned depth_of(const struct payloads *p)
 {
-    unsigned which = p->serial % p->count;
-    char *bytes = p->bytes.data + p->at[which];
+    size_t depth = IN_FLIGHT_BYTES / (p->bytes.len / p->count + 1);
 
-    make_new(bytes, p->serial++);
-    return send_payload(c, bytes, p->at[which + 1] - p->at[which]);
+    return depth < IN_FLIGHT_MIN ? IN_FLIGHT_MIN : depth < IN_FLIGHT ? (unsigned)depth : IN_FLIGHT;
 }
 
-/* Send the payloads in turns, `times` in all, spread on `connections`, and wait for every OK. */
-int bench_load(const char *port, const char *file, const char *lengths, unsigned times, unsigned connections)
+/* The next `count` payloads in one go; none of them twice. */
+static int send_next(struct payloads *p, struct client *c, unsigned count)
 {
-    struct client client[CLIENTS_MAX] = {0};
-    struct pollfd poller[CLIENTS_MAX];
-    struct payloads payloads = {0};
-    unsigned sent = 0, answered = 0;
+    struct iovec piece[2 * BENCH_PAYLOADS];
+    char header[BENCH_PAYLOADS][32];
 
-    if (connections == 0 || connections > CLIENTS_MAX || read_payloads(&payloads, file, lengths) != 0)
-        return 1;
-    for (unsigned i = 0; i < connections; i++) {
-        if ((client[i].fd = connect_to(port)) < 0)
-            return 1;
-        poller[i] = (struct pollfd){.fd = client[i].fd, .events = POLLIN};
+    for (unsigned i = 0; i < count; i++) {
+        unsigned which = p->serial % p->count;
+        size_t len = p->at[which + 1] - p->at[which];
+        char *bytes = p->bytes.data + p->at[which];
+
+        make_new(bytes, p->serial++);
+        piece[2 * i] = (struct iovec){header[i], (size_t)sprintf(header[i], "DATA %zu\n", len)};
+        piece[2 * i + 1] = (struct iovec){bytes, len};
     }
+    c->waiting += count;
+    return wire_send(&c->wire, piece, 2 * (int)count);
+}
+
+/* Be woken for this many bytes of replies, not for each. Of no use with TLS, which has records in between. */
+static void set_wake(struct client *c, int bytes)
+{
+    if (c->wire.ssl == NULL)
+        setsockopt(c->wire.fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+#define REPLY_BYTES 40 /* no OK is shorter */
+
+struct crowd {
+    struct client client[CLIENTS_MAX];
+    struct pollfd poller[CLIENTS_MAX];
+    unsigned connections, depth;
+    unsigned left; /* to be sent */
+};
+
+static int refill(struct crowd *w, struct client *c, struct payloads *p)
+{
+    unsigned n = w->depth - c->waiting;
+
+    if (c->waiting > w->depth / 2 || w->left == 0)
+        return 0;
+    n = n < p->count ? n : p->count;
+    n = n < w->left ? n : w->left;
+    w->left -= n;
+    if (w->left == 0)
+        for (unsigned i = 0; i < w->connections; i++)
+            set_wake(&w->client[i], 1);
+    return send_next(p, c, n);
+}
+
+static int run_load(struct crowd *w, struct payloads *p, unsigned times)
+{
+    unsigned answered = 0;
+
+    w->left = times;
+    for (unsigned i = 0; i < w->connections; i++)
+        set_wake(&w->client[i], (int)w->depth / 4 * REPLY_BYTES + 1);
     while (answered < times) {
-        for (unsigned i = 0; i < connections; i++)
-            while (sent < times && client[i].waiting < IN_FLIGHT && ++sent != 0)
-                if (send_next(&payloads, &client[i]) != 0)
-                    return 1;
-        if (poll(poller, connections, 30000) <= 0)
-            return 1;
-        for (unsigned i = 0; i < connections; i++) {
-            int n = poller[i].revents == 0 ? 0 : replies(&client[i]);
+        for (unsigned i = 0; i < w->connections; i++)
+            if (refill(w, &w->client[i], p) != 0)
+                return -1;
+        if (poll(w->poller, w->connections, WIRE_PATIENCE_MS) <= 0) {
+            fputs("no reply\n", stderr);
+            return -1;
+        }
+        for (unsigned i = 0; i < w->connections; i++) {
+            int n = w->poller[i].revents == 0 ? 0 : replies(&w->client[i]);
 
             if (n < 0)
-                return 1;
+                return -1;
             answered += (unsigned)n;
         }
     }
-    for (unsigned i = 0; i < connections; i++)
-        close(client[i].fd);
+    return 0;
+}
+
+static int open_crowd(struct crowd *w, const struct load *load, const struct payloads *p)
+{
+    w->connections = load->connections;
+    w->depth = depth_of(p);
+    for (unsigned i = 0; i < w->connections; i++) {
+        if (wire_open(&w->client[i].wire, load->port, load->tls_ca, load->token) != 0)
+            return -1;
+        w->poller[i] = (struct pollfd){.fd = w->client[i].wire.fd, .events = POLLIN};
+    }
+    return 0;
+}
+
+struct usage {
+    double seconds, client, daemon, io, sink, machine;
+};
+
+/* What all processes have used, of all CPUs; what the machine's host took away is counted too. */
+static double machine_ns(void)
+{
+    unsigned long long user = 0, nice = 0, system = 0, idle, wait, irq = 0, softirq = 0, steal = 0;
+    FILE *f = fopen("/proc/stat", "r");
+
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait, &irq,
+               &softirq, &steal) != 8)
+        user = 0;
+    fclose(f);
+    return (double)(user + nice + system + irq + softirq + steal) * 1e9 / (double)sysconf(_SC_CLK_TCK);
+}
+
+static struct usage usage_now(int daemon, int sink)
+{
+    return (struct usage){.seconds = bench_now(CLOCK_MONOTONIC),
+                          .client = bench_now(CLOCK_PROCESS_CPUTIME_ID) * 1e9,
+                          .daemon = (double)bench_cpu_ns(daemon),
+                          .io = (double)bench_main_thread_ns(daemon),
+                          .sink = (double)bench_cpu_ns(sink),
+                          .machine = machine_ns()};
+}
+
+int bench_load(const struct load *load, unsigned times, int daemon, int sink)
+{
+    static struct crowd crowd;
+    struct payloads payloads = {0};
+    struct usage begin, end;
+
+    if (load->connections == 0 || load->connections > CLIENTS_MAX ||
+        read_payloads(&payloads, load->gzip, load->lengths) != 0 || open_crowd(&crowd, load, &payloads) != 0)
+        return 1;
+    /* A daemon at rest has given its memory back: it is to have it again before anything is measured. */
+    if (!load->cold && run_load(&crowd, &payloads, crowd.depth * crowd.connections) != 0)
+        return 1;
+    begin = usage_now(daemon, sink);
+    if (run_load(&crowd, &payloads, times) != 0)
+        return 1;
+    end = usage_now(daemon, sink);
+    printf("%.6f %.0f %.0f %.0f %.0f %.0f\n", end.seconds - begin.seconds, end.client - begin.client,
+           end.daemon - begin.daemon, end.io - begin.io, end.sink - begin.sink, end.machine - begin.machine);
+    for (unsigned i = 0; i < crowd.connections; i++)
+        wire_close(&crowd.client[i].wire);
     buffer_free(&payloads.bytes);
     return 0;
 }
@@ -180,26 +270,25 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Send `times` payloads on one connection, `rate` of them a second, and tell how long each took from its last
- * byte to its OK: its records are with the collector's kernel by then. */
-int bench_pace(const char *port, const char *file, const char *lengths, unsigned times, double rate)
+int bench_pace(const struct load *load, unsigned times, double rate)
 {
-    struct client client = {.fd = connect_to(port)};
+    struct client client = {0};
     struct payloads payloads = {0};
     double *took = calloc(times + 1, sizeof(*took)), begin;
     unsigned sent = 0, answered = 0;
 
-    if (took == NULL || times == 0 || client.fd < 0 || read_payloads(&payloads, file, lengths) != 0)
+    if (took == NULL || times == 0 || rate <= 0 || read_payloads(&payloads, load->gzip, load->lengths) != 0 ||
+        wire_open(&client.wire, load->port, load->tls_ca, load->token) != 0)
         return 1;
     begin = bench_now(CLOCK_MONOTONIC);
     while (answered < times) {
-        struct pollfd poller = {.fd = client.fd, .events = POLLIN};
+        struct pollfd poller = {.fd = client.wire.fd, .events = POLLIN};
         double now = bench_now(CLOCK_MONOTONIC), wait = begin + sent / rate - now;
-        struct timespec timeout = {0, wait > 0 ? (long)(wait * 1e9) : 0};
+        struct timespec timeout = {(time_t)wait, (long)((wait - (double)(time_t)wait) * 1e9)};
         int n;
 
         if (sent < times && wait <= 0) {
-            if (send_next(&payloads, &client) != 0)
+            if (send_next(&payloads, &client, 1) != 0)
                 return 1;
             took[sent++] = -bench_now(CLOCK_MONOTONIC);
             continue;
@@ -213,28 +302,10 @@ int bench_pace(const char *port, const char *file, const char *lengths, unsigned
             took[answered++] += now;
     }
     qsort(took, times, sizeof(*took), by_size);
-    printf("%.2f %.2f %.2f\n", took[times / 2] * 1e3, took[times - 1 - times / 100] * 1e3,
+    printf("%.3f %.3f %.3f\n", took[times / 2] * 1e3, took[times - 1 - times / 100] * 1e3,
            took[times - 1] * 1e3);
     free(took);
-    close(client.fd);
+    wire_close(&client.wire);
     buffer_free(&payloads.bytes);
-    return 0;
-}
-
-/* Takes datagrams and throws them away, until killed. */
-int bench_sink(const char *port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 8 << 20;
-    char bytes[65536];
-
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
-        perror("bind");
-        return 1;
-    }
-    while (recv(fd, bytes, sizeof(bytes), 0) >= 0)
-        ;
     return 0;
 }

@@ -1,4 +1,6 @@
-/* ns a record of each stage, on one thread, the stages fed with the same payloads in turns. */
+/* ns a record of each stage, on one thread, the stages fed with the same payloads in turns. A round is run
+ * when it is asked for, so that all that is compared is measured in turns: on a machine that others use too,
+ * only what was measured at about the same time can be compared. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +15,8 @@
 #include "vpcflowd/templates.h"
 #include "vpcflowd/unwrap.h"
 
-#define SECONDS 0.5 /* of CPU time for each figure; the best of ROUNDS counts */
-#define ROUNDS 5
+#define SECONDS 0.05  /* of CPU time for each figure of a round, at least */
+#define JANSSON_MAX 4 /* payloads in a round: it takes long */
 
 struct payload {
     struct buffer plain, gzip, base64;
@@ -32,6 +34,7 @@ struct input {
     struct conf *conf;
     const struct format *format;
     uint64_t seen;
+    unsigned runs;
 };
 
 static void fail(const char *what)
@@ -175,6 +178,13 @@ static void run_pipeline_gzip(struct input *in)
     run_pipeline(in, &in->now->gzip);
 }
 
+static void run_pipeline_full(struct input *in)
+{
+    in->conf->collectors[0].fields = FIELDS_FULL;
+    run_pipeline(in, &in->now->gzip);
+    in->conf->collectors[0].fields = FIELDS_STANDARD;
+}
+
 static void run_pipeline_plain(struct input *in)
 {
     run_pipeline(in, &in->now->plain);
@@ -182,37 +192,74 @@ static void run_pipeline_plain(struct input *in)
 
 /* ---- measuring ---- */
 
-static void run_all(struct input *in, void (*run)(struct input *))
+struct stage {
+    const char *name;
+    void (*run)(struct input *in);
+    bool base;         /* what others are compared with */
+    unsigned payloads; /* that it is fed with, at most; 0: all */
+};
+
+static const struct stage stages[] = {
+    {"zlib's inflate alone", run_zlib_alone, true, 0},
+    {"inflate, ISA-L", run_inflate_isal, true, 0},
+    {"base64", run_base64, false, 0},
+    {"inflate, zlib", run_inflate_zlib, false, 0},
+    {"copy", run_copy, false, 0},
+    {"unwrap", run_unwrap, false, 0},
+    {"record", run_unwrap_record, false, 0},
+    {"pipeline without inflate (to IPFIX messages)", run_pipeline_plain, false, 0},
+    {"pipeline (gzip to IPFIX messages)", run_pipeline_gzip, false, 0},
+    {"the same with fields = full", run_pipeline_full, false, 0},
+    {"jansson DOM, for comparison", run_jansson, false, JANSSON_MAX},
+};
+#define STAGES (sizeof(stages) / sizeof(*stages))
+
+static void run_all(struct input *in, const struct stage *s)
 {
-    for (unsigned i = 0; i < in->count; i++) {
+    for (unsigned i = 0; i < in->count && (s->payloads == 0 || i < s->payloads); i++) {
         in->now = &in->payload[i];
-        run(in);
+        s->run(in);
+        in->runs++;
     }
 }
 
-static double measure(struct input *in, void (*run)(struct input *))
+static double measure(struct input *in, const struct stage *s)
 {
-    double best = 1e9;
+    double begin = bench_now(CLOCK_PROCESS_CPUTIME_ID), now;
 
-    run_all(in, run);
-    for (int round = 0; round < ROUNDS; round++) {
-        double begin = bench_now(CLOCK_PROCESS_CPUTIME_ID), now;
-        unsigned n = 0;
-
-        do {
-            run_all(in, run);
-            n += in->count;
-            now = bench_now(CLOCK_PROCESS_CPUTIME_ID);
-        } while (now - begin < SECONDS / ROUNDS);
-        if ((now - begin) / n < best)
-            best = (now - begin) / n;
-    }
-    return best * 1e9 / in->records;
+    in->runs = 0;
+    do {
+        run_all(in, s);
+        now = bench_now(CLOCK_PROCESS_CPUTIME_ID);
+    } while (now - begin < SECONDS);
+    return (now - begin) * 1e9 / in->runs / in->records;
 }
 
-static void print_row(const char *name, double ns, double zlib)
+/* Unwrapping writes into its text, so it works on a copy, which is subtracted; and records come out of
+ * unwrapping, which is subtracted too. */
+static void print_round(struct input *in, bool base_only)
 {
-    printf("  %-44s %8.1f ns  %5.2f\n", name, ns, ns / zlib);
+    double copy = 0, unwrapped = 0;
+
+    for (size_t i = 0; i < STAGES; i++) {
+        const struct stage *s = &stages[i];
+        double ns;
+
+        if ((base_only && !s->base) || (s->run == run_inflate_isal && in->isal == NULL))
+            continue;
+        ns = measure(in, s);
+        if (s->run == run_copy) {
+            copy = ns;
+            continue;
+        }
+        if (s->run == run_unwrap)
+            ns = unwrapped = ns - copy;
+        else if (s->run == run_unwrap_record)
+            ns -= copy + unwrapped;
+        printf("%s\t%.2f\n", s->name, ns);
+    }
+    puts("end");
+    fflush(stdout);
 }
 
 static void to_base64(const struct buffer *from, struct buffer *to)
@@ -259,31 +306,36 @@ static void prepare(struct input *in, enum bench_shape shape, unsigned records)
         fail("pipeline");
 }
 
-int bench_stages(enum bench_shape shape, unsigned records)
+static void write_payloads(const struct input *in, const char *gzip, const char *lengths)
+{
+    FILE *g = fopen(gzip, "wb"), *l = fopen(lengths, "w");
+
+    if (g == NULL || l == NULL)
+        fail("writing the payloads");
+    for (unsigned i = 0; i < in->count; i++) {
+        fwrite(in->payload[i].gzip.data, 1, in->payload[i].gzip.len, g);
+        fprintf(l, "%zu\n", in->payload[i].gzip.len);
+    }
+    if (fclose(g) != 0 || fclose(l) != 0)
+        fail("writing the payloads");
+}
+
+int bench_stages(enum bench_shape shape, unsigned records, const char *gzip, const char *lengths)
 {
     struct input in = {0};
-    double zlib, copy, unwrapped, parsed;
+    char format[BENCH_FORMAT_MAX], line[16];
 
     prepare(&in, shape, records);
-    printf("%u payloads of %u records: %zu bytes of gzip, %zu of JSON (%.0f and %.0f a record)\n", in.count,
-           records, in.now->gzip.len, in.now->plain.len, (double)in.now->gzip.len / records,
-           (double)in.now->plain.len / records);
-    printf("  %-44s %11s  %5s\n", "stage, CPU time a record", "", "/zlib");
-    zlib = measure(&in, run_zlib_alone);
-    copy = measure(&in, run_copy);
-    unwrapped = measure(&in, run_unwrap) - copy;
-    parsed = measure(&in, run_unwrap_record) - copy;
-    print_row("zlib's inflate alone", zlib, zlib);
-    print_row("base64", measure(&in, run_base64), zlib);
-    print_row("inflate, zlib", measure(&in, run_inflate_zlib), zlib);
-    if (in.isal != NULL)
-        print_row("inflate, ISA-L", measure(&in, run_inflate_isal), zlib);
-    print_row("unwrap", unwrapped, zlib);
-    print_row("record", parsed - unwrapped, zlib);
-    print_row("pipeline without inflate (to IPFIX messages)", measure(&in, run_pipeline_plain), zlib);
-    print_row("pipeline (gzip to IPFIX messages)", measure(&in, run_pipeline_gzip), zlib);
-    in.conf->collectors[0].fields = FIELDS_FULL;
-    print_row("the same with fields = full", measure(&in, run_pipeline_gzip), zlib);
-    print_row("jansson DOM, for comparison", measure(&in, run_jansson), zlib);
+    write_payloads(&in, gzip, lengths);
+    bench_format(shape, format, sizeof(format));
+    puts(format);
+    printf("%u payloads of %u records: %.0f bytes of gzip a record, %.0f of JSON\n", in.count, records,
+           (double)in.now->gzip.len / records, (double)in.now->plain.len / records);
+    fflush(stdout);
+    for (size_t i = 0; i < STAGES; i++) /* once for nothing: memory and caches */
+        if (stages[i].run != run_inflate_isal || in.isal != NULL)
+            stages[i].run(&in);
+    while (fgets(line, sizeof(line), stdin) != NULL)
+        print_round(&in, strcmp(line, "base\n") == 0);
     return 0;
 }
