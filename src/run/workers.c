@@ -13,7 +13,7 @@
 
 /* Under load, payloads are given back several at a time: waking the I/O thread, which sends and answers,
  * costs as much as some hundred records. Nobody waits for it when there is nothing else to do. */
-#define HELD_BYTES_MAX (64u << 10) /* of messages: what one call sends */
+#define HELD_BYTES_MAX (256u << 10) /* of messages */
 #define HELD_NS_MAX 500000
 
 struct queue {
