@@ -20,6 +20,9 @@
 #define KINDS 64 /* slots, by hash: one that is pushed out is looked up anew */
 #define KNOWN_SLOTS                                                                                          \
     4096 /* templates this worker has met: a hash table that is never more than a quarter full */
+/* Not for every record: kept out of what is, which would pay for its stack. */
+#define RARE __attribute__((noinline))
+
 #define SHAPE_APART (1u << 14) /* the record says other things of its interface than the note does */
 
 _Static_assert(KNOWN_SLOTS >= 4 * TEMPLATES_MAX, "a probe must end");
@@ -228,8 +231,8 @@ static int find_lanes(struct encoder *e, struct kind *k, struct messages *out, s
 }
 
 /* The first record of its kind in this payload, or since its lanes were used for others. */
-static int make_kind(struct encoder *e, struct kind *k, uint32_t vpc, uint32_t shape,
-                     const struct field_set *present, struct messages *out, struct error *ret_why)
+RARE static int make_kind(struct encoder *e, struct kind *k, uint32_t vpc, uint32_t shape,
+                          const struct field_set *present, struct messages *out, struct error *ret_why)
 {
     *k = (struct kind){.vpc = vpc, .shape = shape, .present = *present};
     if (find_lanes(e, k, out, ret_why) != 0)
@@ -238,10 +241,10 @@ static int make_kind(struct encoder *e, struct kind *k, uint32_t vpc, uint32_t s
     return 0;
 }
 
-static int append(struct lane *lane, const struct flow *flow, struct messages *out, struct error *ret_why)
+/* There was no room: the open message is finished, and the record is the next one's first. */
+RARE static int append_to_next(struct lane *lane, const struct flow *flow, struct messages *out,
+                               struct error *ret_why)
 {
-    if (lane_append(lane, flow) == 0)
-        return 0;
     if (lane->length != 0) {
         if (emit(lane, out, ret_why) != 0)
             return -1;
@@ -281,7 +284,7 @@ static int encoder_flow(struct output *o, const struct conf *conf, uint32_t vpc,
         if (lane == NULL)
             continue;
         lane->used = e->clock;
-        if (append(lane, flow, out, ret_why) != 0)
+        if (lane_append(lane, flow) != 0 && append_to_next(lane, flow, out, ret_why) != 0)
             return -1;
     }
     return 0;

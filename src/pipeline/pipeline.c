@@ -17,6 +17,9 @@
 #define EARLIEST_MS UINT64_C(946684800000) /* 2000-01-01: before there was a VPC */
 #define DAY_MS UINT64_C(86400000)
 
+/* Not for every record: kept out of what is, which would pay for its stack. */
+#define RARE __attribute__((noinline))
+
 /* What a record shares with all others of its interface. */
 struct place {
     uint64_t details; /* of the flow that it was found for: flow.h. 0: the next one may be of another place */
@@ -68,14 +71,14 @@ static struct error *wanted_why(struct pipeline *p)
     return p->batch->sample_count < PIPELINE_SAMPLES ? &p->why : NULL;
 }
 
-static void reject(struct pipeline *p, const struct error *why)
+RARE static void reject(struct pipeline *p, const struct error *why)
 {
     reject_line(p->batch, p->at.line, p->source.log_group, why);
     if (p->batch->kept.wanted)
         keep_line(&p->batch->kept, &p->source, p->at.line, unwrap_timestamp(p->at.timestamp), p->at.text);
 }
 
-static void reject_unmatched(struct pipeline *p)
+RARE static void reject_unmatched(struct pipeline *p)
 {
     const struct flow *flow = &p->flow;
     struct slice account =
@@ -117,22 +120,27 @@ static void keep_held(struct pipeline *p, const struct origin *from)
                   from->text);
 }
 
-/* Hand a flow to the output. */
-static int output_flow(void *ctx, const struct flow *flow, const struct origin *from, struct error *err)
+/* The output does not take the flow: p->why. */
+RARE static int refuse_flow(struct pipeline *p, const struct origin *from, struct error *err)
 {
-    struct pipeline *p = ctx;
-
-    if (p->output->ops->flow(p->output, p->conf, from->vpc, flow, &p->batch->messages, &p->why) == 0) {
-        p->batch->exported++;
-        p->batch->odd_times += has_odd_times(flow, p->latest);
-        return 0;
-    }
     if (p->why.kind == ERROR_NO_MEMORY) {
         *err = p->why;
         return -1;
     }
     reject_line(p->batch, from->line, from->log_group, &p->why);
     keep_held(p, from);
+    return 0;
+}
+
+/* Hand a flow to the output. */
+static int output_flow(void *ctx, const struct flow *flow, const struct origin *from, struct error *err)
+{
+    struct pipeline *p = ctx;
+
+    if (p->output->ops->flow(p->output, p->conf, from->vpc, flow, &p->batch->messages, &p->why) != 0)
+        return refuse_flow(p, from, err);
+    p->batch->exported++;
+    p->batch->odd_times += has_odd_times(flow, p->latest);
     return 0;
 }
 
@@ -144,7 +152,7 @@ static bool infers(const struct pipeline *p, const struct flow *flow, uint32_t v
 }
 
 /* The record is perhaps not of the last one's place. Payloads are mostly of one interface. */
-static void find_place(struct pipeline *p)
+RARE static void find_place(struct pipeline *p)
 {
     const struct flow *flow = &p->flow;
     struct place *place = &p->place;
@@ -189,7 +197,7 @@ static int export_flow(struct pipeline *p, struct error *err)
     return output_flow(p, &p->flow, &p->at, err);
 }
 
-static int take_header(struct pipeline *p, struct slice line, struct error *err)
+RARE static int take_header(struct pipeline *p, struct slice line, struct error *err)
 {
     struct format header;
 
