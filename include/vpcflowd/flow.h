@@ -131,7 +131,8 @@ struct flow {
     struct field_set asked; /* fields that the record's format has: what is asked and not present is a `-` */
     bool times_in_ms;       /* start and end came as milliseconds: --print gives back what came */
     /* Flows of one parser with the same number here, unless it is 0, have the same of those fields present
-     * that belong to the interface (all but CARRIAGE_FLOW), with the same values. */
+     * that belong to the interface (all but CARRIAGE_FLOW), with the same values; their strings may be the
+     * very same bytes, of an earlier line of the same text. */
     uint64_t details;
 
     /* What export adds to the AWS fields; filled by flow_derive(). */

@@ -4,13 +4,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "decode/record_plan.h"
 #include "decode/record_wide.h"
 #include "decode/values.h"
 
 #define QUOTE_MAX 40                                    /* bytes of a bad value that a reason quotes */
 #define TAG_WRITTEN_MAX ((size_t)3 * RECORD_STRING_MAX) /* of a tag before it is decoded */
-#define SECONDS_DIGITS_MAX 12
-#define TIME_DIGITS_MAX 18
 #define LINE_MAX_BYTES ((size_t)1 << 30)
 
 /* Where a line's words end. Words are counted beyond what `end` has room for. */
@@ -167,9 +166,9 @@ static inline bool put_number(const struct words *w, struct slice word, uint64_t
 
 static inline bool put_time(const struct words *w, struct slice word, struct flow *flow, uint64_t *ret)
 {
-    if (word.len > TIME_DIGITS_MAX || !value_number(w->line.ptr, word, ret))
+    if (word.len > RECORD_TIME_DIGITS_MAX || !value_number(w->line.ptr, word, ret))
         return false;
-    if (word.len <= SECONDS_DIGITS_MAX)
+    if (word.len <= RECORD_SECONDS_DIGITS_MAX)
         *ret *= 1000;
     else
         flow->times_in_ms = true;
@@ -365,7 +364,6 @@ static enum record_result parse_any(const struct format *format, const struct wo
                                     struct error *ret_why)
 {
     unsigned bad = FORMAT_FIELDS_MAX;
-    enum record_result result;
 
     flow->present = format->has;
     flow->times_in_ms = false;
@@ -386,10 +384,7 @@ static enum record_result parse_any(const struct format *format, const struct wo
         return RECORD_SKIPPED;
     if (bad != FORMAT_FIELDS_MAX)
         return reject_value(&field_table[format->field[bad]], any_word_at(w, bad), ret_why);
-    result = judge(format, flow, ret_why);
-    if (result == RECORD_FLOW && format->has_tags)
-        decode_tags(format, flow);
-    return result;
+    return judge(format, flow, ret_why);
 }
 
 /* The short cut for lines of version 2's default format that have every value: false for all others, whatever
@@ -411,26 +406,19 @@ static bool parse_default_v2(const struct words *w, struct flow *flow)
     return good && flow->m.LOG_STATUS == STATUS_OK && flow->m.SRCADDR.family == flow->m.DSTADDR.family;
 }
 
-/* Lines of version 2's default format that are plain ASCII with single blanks and have every value: the
- * next one may begin as this one does. */
-static void remember(struct record_memory *m, const struct words *w, struct flow *flow)
+static inline bool is_narrow(const struct format *format, const struct flow *flow)
 {
-    uint32_t len = w->end[FIELD_INTERFACE_ID] + 1;
+    return format->is_default_v2 && flow->m.SRCADDR.family == 4;
+}
 
-    if (w->odd || len > RECORD_HEAD_MAX) {
-        m->head_len = 0;
+/* A line that is a flow, before its tags are decoded: the next one may say the same of the interface. */
+static void remember(struct record_memory *m, const struct format *format, const struct words *w,
+                     struct flow *flow)
+{
+    if (m->format != format || w->odd || w->runs || w->count != format->count)
         return;
-    }
-    if (len != m->head_len || memcmp(m->head, w->line.ptr, len) != 0) {
-        m->details++;
-        memcpy(m->head, w->line.ptr, len);
-        m->head_len = len;
-        m->blank[0] = w->end[FIELD_VERSION];
-        m->blank[1] = w->end[FIELD_ACCOUNT_ID];
-        m->version = flow->m.VERSION;
-    }
-    m->wide = flow->m.SRCADDR.family == 4 && record_wide_here();
-    flow->details = m->details;
+    record_remember(m, w->line, w->end, flow);
+    m->narrow = is_narrow(format, flow);
 }
 
 /* `memory` may be NULL. `line` is trimmed. */
@@ -438,9 +426,12 @@ static inline enum record_result parse_line(const struct format *format, struct 
                                             struct record_memory *memory, struct flow *flow,
                                             struct error *ret_why)
 {
+    enum record_result result = RECORD_FLOW;
     struct words w;
 
     flow->details = 0;
+    if (memory != NULL)
+        memory->flow = NULL; /* its members are written over */
     if (line.len > LINE_MAX_BYTES) {
         error_set(ret_why, ERROR_MALFORMED, "a line of %zu bytes", line.len);
         return RECORD_REJECTED;
@@ -448,13 +439,17 @@ static inline enum record_result parse_line(const struct format *format, struct 
     split(line, &w);
     if (w.count != format->count && (w.count < format->count || !format->lenient))
         return reject_count(w.count, format->count, ret_why);
-    if (format->is_default_v2 && !w.runs && parse_default_v2(&w, flow)) {
+    if (format->is_default_v2 && !w.runs && parse_default_v2(&w, flow))
         flow->present = format->has;
-        if (memory != NULL)
-            remember(memory, &w, flow);
-        return RECORD_FLOW;
-    }
-    return parse_any(format, &w, flow, ret_why);
+    else
+        result = parse_any(format, &w, flow, ret_why);
+    if (result != RECORD_FLOW)
+        return result;
+    if (memory != NULL)
+        remember(memory, format, &w, flow);
+    if (format->has_tags)
+        decode_tags(format, flow);
+    return RECORD_FLOW;
 }
 
 /* The same, all of it compiled for processors with AVX2. */
@@ -471,13 +466,24 @@ enum record_result record_parse(const struct format *format, struct slice line, 
     return parse_line(format, trim(line), NULL, flow, ret_why);
 }
 
+/* The short cuts. */
+static inline bool parse_like_last(struct record_memory *m, struct slice line, struct flow *flow)
+{
+    if (!m->wide || line.len < RECORD_WIDE_MIN)
+        return false;
+    if (m->narrow && record_wide_v2(m, line, flow))
+        return true;
+    if (!record_wide_runs(m, line, flow))
+        return false;
+    m->narrow = is_narrow(m->format, flow);
+    return true;
+}
+
 enum record_result record_parse_next(const struct format *format, struct slice line,
                                      struct record_memory *memory, struct flow *flow, struct error *ret_why)
 {
     line = trim(line);
-    if (format->is_default_v2 && memory->wide && memory->head_len != 0 && line.len >= RECORD_WIDE_MIN &&
-        record_wide_v2(memory, line, flow)) {
-        flow->present = format->has;
+    if (memory->flow == flow && memory->format == format && parse_like_last(memory, line, flow)) {
         flow->details = memory->details;
         return RECORD_FLOW;
     }

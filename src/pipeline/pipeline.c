@@ -206,6 +206,7 @@ RARE static int take_header(struct pipeline *p, struct slice line, struct error 
     header.lenient = p->format->lenient;
     p->header = header;
     p->format = &p->header;
+    record_begin(&p->memory, p->format);
     p->flow.asked = p->format->has;
     if (header.unknown != 0)
         note_unknown_fields(p->batch, line);
@@ -275,6 +276,7 @@ static int on_document(void *ctx, const struct document *doc, struct error *err)
     if (match_document(&p->match, p->conf, &known) != 0)
         return error_set(err, ERROR_NO_MEMORY, "no memory to match %zu [vpc]s", p->conf->vpc_count);
     p->format = p->hint->format != NULL ? p->hint->format : match_format(&p->match);
+    record_begin(&p->memory, p->format);
     p->flow.asked = p->format->has;
     return 0;
 }

@@ -134,6 +134,7 @@ static void unwrap_with(struct input *in, int (*line)(void *, struct slice, stru
 
     memcpy(in->work.data, in->now->plain.data, in->now->plain.len); /* unwrap writes into its text */
     in->seen = 0;
+    record_begin(&in->memory, in->format);
     check(unwrap(in->work.data, in->now->plain.len, &sink, &err), "unwrap");
     if (in->seen != in->records)
         fail("unwrap and record");

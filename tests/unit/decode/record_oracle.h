@@ -309,26 +309,56 @@ static inline void check_values(const struct format *format, struct slice line, 
     free(printed);
 }
 
-/* Everything that is promised of a line's parse; aborts where it isn't kept. Parsing may write to a line, so
- * each parser gets its own. */
-/* Two flows in a row with the same `details` say the same of their interface. */
+/* ---- lines in a row ---- */
+
+/* Flows in a row with the same `details` say the same of their interface. */
 static inline void check_details(const struct flow *flow)
 {
     static struct flow last;
-    static char account[RECORD_STRING_MAX], interface[RECORD_STRING_MAX];
+    static char text[FIELD_COUNT][RECORD_STRING_MAX];
 
     if (flow->details == 0)
         return;
-    if (flow->details == last.details &&
-        (!field_set_eq(&last.present, &flow->present) || last.m.VERSION != flow->m.VERSION ||
-         !slice_eq(last.m.ACCOUNT_ID, flow->m.ACCOUNT_ID) ||
-         !slice_eq(last.m.INTERFACE_ID, flow->m.INTERFACE_ID)))
+    if (flow->details < last.details)
         abort();
-    last = *flow;
-    memcpy(account, flow->m.ACCOUNT_ID.ptr, flow->m.ACCOUNT_ID.len);
-    memcpy(interface, flow->m.INTERFACE_ID.ptr, flow->m.INTERFACE_ID.len);
-    last.m.ACCOUNT_ID.ptr = account;
-    last.m.INTERFACE_ID.ptr = interface;
+    for (unsigned i = 0; i < FIELD_COUNT; i++) {
+        const struct field_info *f = &field_table[i];
+        bool has = field_set_has(&flow->present, i);
+        struct slice *kept = (void *)((char *)&last + f->offset);
+
+        if (f->carriage == CARRIAGE_FLOW)
+            continue;
+        if (flow->details == last.details) {
+            if (has != field_set_has(&last.present, i) || (has && !same_member(f, flow, &last)))
+                abort();
+        } else if (has) {
+            memcpy(kept, (const char *)flow + f->offset, f->size);
+            if (f->kind == KIND_STR) {
+                memcpy(text[i], kept->ptr, kept->len);
+                kept->ptr = text[i];
+            }
+        }
+    }
+    last.present = flow->present;
+    last.details = flow->details;
+}
+
+/* All lines of one format, until they are too many, are one text: they are kept until another one begins. */
+#define TEXT_LINES 7
+
+struct text {
+    struct format format;
+    struct record_memory memory;
+    char *line[TEXT_LINES];
+    unsigned lines;
+};
+
+static inline void begin_text(struct text *t, const struct format *format)
+{
+    while (t->lines > 0)
+        free(t->line[--t->lines]);
+    t->format = *format; /* where the other one was */
+    record_begin(&t->memory, &t->format);
 }
 
 /* With the lines before in mind it is the same: those so far, and then this very line. */
@@ -336,25 +366,32 @@ static inline void check_remembering(const struct format *format, struct slice o
                                      enum record_result expected, const struct error *why,
                                      const struct flow *flow)
 {
-    static struct record_memory memory; /* of all lines checked so far */
+    static struct text text;
     static struct flow next;
 
     for (int i = 0; i < 2; i++) {
-        struct slice line = slice_of(copy_bytes(original), original.len);
         struct error next_why = {ERROR_NONE, ""};
+        struct slice line = slice_of(copy_bytes(original), original.len);
 
-        if (record_parse_next(format, line, &memory, &next, &next_why) != expected ||
+        if (text.lines == TEXT_LINES || memcmp(&text.format, format, sizeof(*format)) != 0)
+            begin_text(&text, format);
+        text.line[text.lines++] = (char *)(uintptr_t)line.ptr;
+        if (record_parse_next(&text.format, line, &text.memory, &next, &next_why) != expected ||
             strcmp(why->detail, next_why.detail) != 0)
             abort();
-        if (expected == RECORD_FLOW) {
-            if (!same_flow(flow, &next) || flow->times_in_ms != next.times_in_ms)
+        if (expected != RECORD_FLOW) {
+            if (!slice_eq(line, original))
                 abort();
-            check_details(&next);
+            continue;
         }
-        free((char *)(uintptr_t)line.ptr);
+        if (!same_flow(flow, &next) || flow->times_in_ms != next.times_in_ms)
+            abort();
+        check_details(&next);
     }
 }
 
+/* Everything that is promised of a line's parse; aborts where it isn't kept. Parsing may write to a line, so
+ * each parser gets its own. */
 static inline enum record_result check_record(const struct format *format, struct slice original)
 {
     static struct flow got, general, expected;
@@ -385,6 +422,103 @@ out:
     free((char *)(uintptr_t)line.ptr);
     free((char *)(uintptr_t)other.ptr);
     return result;
+}
+
+/* ---- made-up lines ---- */
+
+/* A format of some fields, and a name that is none, in any order. */
+static inline bool random_format(uint8_t (*next)(void *), void *ctx, struct format *ret)
+{
+    static const char *const starts[] = {
+        "", "version account-id interface-id",
+        "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end "
+        "action "
+        "log-status",
+        "srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status interface-id",
+        "vpc-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"};
+    bool used[FIELD_COUNT + 1] = {false};
+    char text[4096];
+    unsigned count = next(ctx) % 40;
+    size_t n = (size_t)snprintf(text, sizeof(text), "%s", starts[next(ctx) % 5]);
+    struct format start;
+
+    if (n > 0 && format_parse(slice_str(text), &start, NULL) == 0)
+        for (unsigned i = 0; i < start.count; i++)
+            used[start.field[i]] = true;
+    for (; count > 0; count--) {
+        unsigned id = next(ctx) % (FIELD_COUNT + 1);
+
+        if (!used[id])
+            n += (size_t)snprintf(text + n, sizeof(text) - n, " %s",
+                                  id == FIELD_COUNT ? "no-such-field" : field_table[id].name);
+        used[id] = true;
+    }
+    return format_parse(slice_of(text, n), ret, NULL) == 0;
+}
+
+/* The first few are what lines say, the others what they may not. */
+static inline const char *random_value(unsigned id, uint8_t choice)
+{
+    static const char *const values[][10] = {
+        [KIND_U8] = {"6", "17", "-", "255", "0", "3", "256", "007", "1a", "1000"},
+        [KIND_U16] = {"443", "40000", "65535", "0", "-", "80", "65536", "00443", "a", "123456789"},
+        [KIND_U64] = {"1", "4321", "12345678", "123456789", "12345678901234567", "-", "18446744073709551616",
+                      "x1", "1.", "99999999999999999999"},
+        [KIND_ADDR] = {"10.0.0.1", "198.51.100.255", "10.0.0.1", "192.168.7.20", "2001:db8::1",
+                       "2001:db8:1234:5678:9abc:def0:1234:5678", "-", "1.2.3", "1.2.3.04", "1.2.3.256"},
+        [KIND_TIME] = {"1700000000", "1700000060", "1431280934", "1700000000123", "5", "-", "x", "17000000/0",
+                       "170000000000000000", "1700000000000000000"},
+        [KIND_ACTION] = {"ACCEPT", "REJECT", "ACCEPT", "REJECT", "-", "ACCEPT", "accept", "XACCEPT",
+                         "REJECTED", "DROP"},
+        [KIND_STATUS] = {"OK", "OK", "OK", "OK", "OK", "OK", "-", "NODATA", "SKIPDATA", "KO"},
+        [KIND_DIRECTION] = {"ingress", "egress", "-", "ingress", "egress", "ingress", "gress", "xegress",
+                            "in", "x"},
+        [KIND_STR] = {"eni-0a1b2c3d4e5f60718", "-", "AMAZON", "a", "a%20b%2Fc",
+                      "0123456789abcdef0123456789abcdef", "--", "\xc3\xa4", "a\tb", "a\x7f"},
+    };
+    unsigned good = choice < 0xf0 ? choice % 6 : choice % 10;
+
+    return id == FIELD_UNKNOWN ? values[KIND_STR][good] : values[field_table[id].kind][good];
+}
+
+/* What differs from line to line is mostly the flows' own: an interface's values come from `like`. */
+static inline struct slice random_line(uint8_t (*next)(void *), void *ctx, const struct format *f,
+                                       uint8_t like, char *to, size_t size)
+{
+    uint8_t change = next(ctx);
+    size_t n = 0;
+
+    for (unsigned i = 0; i < f->count; i++) {
+        unsigned id = f->field[i];
+        bool own = id != FIELD_UNKNOWN && field_table[id].carriage != CARRIAGE_FLOW;
+        uint8_t choice = own ? (uint8_t)(like + 7 * i) % 0xf0 : next(ctx);
+
+        if (own && change < f->count && i == change)
+            choice = next(ctx);
+        n += (size_t)snprintf(to + n, size - n, "%s%s", i == 0 ? "" : " ", random_value(id, choice));
+    }
+    if (change >= 0xf8 && n > 0)
+        to[next(ctx) % n] = (char)next(ctx);
+    if (change == 0xf7)
+        n += (size_t)snprintf(to + n, size - n, " more");
+    return slice_of(to, n);
+}
+
+/* Formats, and lines of each; counts what they come to. */
+static inline void check_random_lines(uint8_t (*next)(void *), void *ctx, unsigned lines, unsigned count[3])
+{
+    char text[FORMAT_FIELDS_MAX * 40];
+    struct format format;
+    uint8_t like;
+
+    if (!random_format(next, ctx, &format))
+        return;
+    format.lenient = next(ctx) % 4 == 0;
+    for (like = next(ctx); lines > 0; lines--) {
+        count[check_record(&format, random_line(next, ctx, &format, like, text, sizeof(text)))]++;
+        if (next(ctx) < 8)
+            like = next(ctx);
+    }
 }
 
 #endif

@@ -505,6 +505,155 @@ static void damaged_lines_are_judged_as_the_plain_parser_judges_them(void **stat
     assert_in_range(count[RECORD_REJECTED], 5000, 50000);
 }
 
+static uint8_t next_random_byte(void *seed)
+{
+    return (uint8_t)(next_random(seed) >> 11);
+}
+
+static void lines_of_any_format_are_read_in_a_row_as_each_is_alone(void **state)
+{
+    uint32_t seed = 20231114;
+    unsigned count[3] = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < 3000; i++)
+        check_random_lines(next_random_byte, &seed, 20, count);
+    assert_in_range(count[RECORD_FLOW], 10000, 60000);
+    assert_in_range(count[RECORD_SKIPPED], 300, 60000);
+    assert_in_range(count[RECORD_REJECTED], 1000, 60000);
+}
+
+static struct record_memory memory;
+
+/* The details' number of a line that is a flow. The line lives as long as the test. */
+static uint64_t details_of(const struct format *f, const char *line)
+{
+    static char *copies[64];
+    static unsigned count;
+    char **copy = &copies[count++ % 64];
+
+    free(*copy);
+    *copy = strdup(line);
+    assert_int_equal(record_parse_next(f, slice_str(*copy), &memory, &flow, &why), RECORD_FLOW);
+    return flow.details;
+}
+
+#define ADDRESSES "10.1.2.3 10.4.5.6 40000 443 6 3 180 1700000000 1700000060 ACCEPT OK"
+#define V5_TAIL " use1-az1 - - - S3 egress 8"
+
+static void details_are_the_same_as_long_as_the_interface_is(void **state)
+{
+    struct format f = format_of(
+        "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start "
+        "end action log-status vpc-id az-id sublocation-type sublocation-id pkt-src-aws-service "
+        "pkt-dst-aws-service flow-direction traffic-path");
+    uint64_t details;
+
+    (void)state;
+    record_begin(&memory, &f);
+    details = details_of(&f, V2 ADDRESSES " vpc-1" V5_TAIL);
+    assert_int_not_equal(details, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(details_of(&f, V2 ADDRESSES " vpc-1 use1-az1 - - AMAZON - ingress -"), details);
+        assert_true(field_set_has(&flow.present, FIELD_PKT_SRC_AWS_SERVICE));
+        assert_false(field_set_has(&flow.present, FIELD_PKT_DST_AWS_SERVICE));
+        assert_false(field_set_has(&flow.present, FIELD_TRAFFIC_PATH));
+        assert_false(field_set_has(&flow.present, FIELD_SUBLOCATION_ID));
+        assert_true(slice_is(flow.m.VPC_ID, "vpc-1"));
+        assert_true(slice_is(flow.m.PKT_SRC_AWS_SERVICE, "AMAZON"));
+    }
+    assert_int_not_equal(details_of(&f, V2 ADDRESSES " vpc-2" V5_TAIL), details);
+    assert_true(slice_is(flow.m.VPC_ID, "vpc-2"));
+    details = details_of(&f, V2 ADDRESSES " -" V5_TAIL);
+    assert_false(field_set_has(&flow.present, FIELD_VPC_ID));
+    assert_int_equal(details_of(&f, V2 ADDRESSES "  -" V5_TAIL), 0); /* two blanks: not looked at */
+    assert_int_equal(details_of(&f, V2 ADDRESSES " -" V5_TAIL), details);
+    record_begin(&memory, &f);
+    assert_int_equal(details_of(&f, V2 ADDRESSES " -" V5_TAIL), details);
+}
+
+static void another_format_at_the_same_address_has_other_details(void **state)
+{
+    struct format f = format_of("interface-id srcaddr vpc-id dstaddr");
+    const char *line = "eni-0a1b2c3d4e5f60718 198.51.100.100 vpc-0123456789abcdef0123456789abcdef01234567 "
+                       "198.51.100.101";
+    uint64_t details;
+
+    (void)state;
+    record_begin(&memory, &f);
+    details = details_of(&f, line);
+    assert_int_equal(details_of(&f, line), details);
+    f = format_of("subnet-id srcaddr vpc-id dstaddr");
+    record_begin(&memory, &f);
+    assert_int_not_equal(details_of(&f, line), details);
+    assert_true(slice_is(flow.m.SUBNET_ID, "eni-0a1b2c3d4e5f60718"));
+    assert_false(field_set_has(&flow.present, FIELD_INTERFACE_ID));
+}
+
+/* Words that are looked at with the bytes before them, where there are none. */
+static void flows_fields_may_stand_at_the_very_beginning(void **state)
+{
+    struct format core = format_of("srcaddr dstaddr srcport dstport protocol packets bytes start end action "
+                                   "log-status interface-id ecs-cluster-arn"),
+                  others = format_of(
+                      "tcp-flags flow-direction type bytes srcaddr dstaddr action start interface-id "
+                      "ecs-cluster-arn");
+    char line[300];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        static const char *const begin[][4] = {
+            {"198.51.100.7 10.0.0.1 443 40000 6 3 180 1700000000 1700000060 ACCEPT OK",
+             "1.2.3.4 5.6.7.8 4 4 6 3 180 1700000000 1700000060 ACCEPT OK",
+             "- - 4 4 6 3 180 1700000000 1700000060 ACCEPT OK",
+             "- - - - - - - 1700000000 1700000060 ACCEPT OK"},
+            {"18 egress IPv4 180 198.51.100.7 10.0.0.1 ACCEPT 1700000000",
+             "- ingress - 123456789 198.51.100.7 10.0.0.1 REJECT 1700000000", "2 - - 1 1.2.3.4 1.2.3.4 - -",
+             "300 - - 1 1.2.3.4 1.2.3.4 - -"}};
+
+        for (unsigned n = 0; n < 16; n++) {
+            snprintf(line, sizeof(line),
+                     "%s eni-0a1b2c3d4e5f60718 arn:aws:ecs:us-east-1:123456789012:cluster/%050d",
+                     begin[i][n % 4], n / 8);
+            parse(i == 0 ? &core : &others, line);
+        }
+    }
+}
+
+static void tags_stay_decoded_in_the_lines_that_follow(void **state)
+{
+    struct format f = format_of("interface-id instance-tag srcaddr dstaddr interface-tag type");
+    const char *line = "eni-0a1b2c3d4e5f60718 web%20server%2F1 198.51.100.100 198.51.100.101 "
+                       "caf%C3%A9%20and%20more%20of%20it IPv4";
+    uint64_t details;
+
+    (void)state;
+    record_begin(&memory, &f);
+    details = details_of(&f, line);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(details_of(&f, line), details);
+        assert_true(slice_is(flow.m.INSTANCE_TAG, "web server/1"));
+        assert_true(slice_is(flow.m.INTERFACE_TAG, "caf\xc3\xa9 and more of it"));
+    }
+}
+
+static void runs_that_are_too_long_are_not_remembered(void **state)
+{
+    struct format f = format_of("ecs-cluster-arn ecs-task-arn ecs-service-name srcaddr dstaddr");
+    char line[4 * RECORD_STRING_MAX], *p = line;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++, p += RECORD_STRING_MAX) {
+        memset(p, 'x', RECORD_STRING_MAX);
+        p[RECORD_STRING_MAX - 1] = ' ';
+    }
+    strcpy(p, "198.51.100.100 198.51.100.101");
+    record_begin(&memory, &f);
+    assert_int_equal(details_of(&f, line), 0);
+    assert_int_equal(details_of(&f, line), 0);
+    assert_int_not_equal(details_of(&f, "a b c 198.51.100.100 198.51.100.101"), 0);
+}
+
 static void unknown_fields_are_parsed_over(void **state)
 {
     struct format f = format_of("brand-new srcaddr other");
@@ -776,6 +925,12 @@ int main(void)
         cmocka_unit_test(empty_parts_are_no_numbers),
         cmocka_unit_test(no_byte_before_the_line_is_read),
         cmocka_unit_test(damaged_lines_are_judged_as_the_plain_parser_judges_them),
+        cmocka_unit_test(lines_of_any_format_are_read_in_a_row_as_each_is_alone),
+        cmocka_unit_test(details_are_the_same_as_long_as_the_interface_is),
+        cmocka_unit_test(another_format_at_the_same_address_has_other_details),
+        cmocka_unit_test(flows_fields_may_stand_at_the_very_beginning),
+        cmocka_unit_test(tags_stay_decoded_in_the_lines_that_follow),
+        cmocka_unit_test(runs_that_are_too_long_are_not_remembered),
         cmocka_unit_test(unknown_fields_are_parsed_over),
         cmocka_unit_test(values_behind_the_last_are_passed_over_where_the_format_allows_it),
         cmocka_unit_test(tags_are_percent_decoded),
