@@ -13,6 +13,7 @@
 #include <immintrin.h>
 
 #define WIDE __attribute__((target("avx2,bmi,bmi2,popcnt")))
+#define WIDE_INLINE WIDE static inline __attribute__((always_inline))
 
 static inline bool wide_here(void)
 {
@@ -20,7 +21,7 @@ static inline bool wide_here(void)
            __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-WIDE static inline __m256i wide_load32(const void *p)
+WIDE_INLINE __m256i wide_load32(const void *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
 }

@@ -7,6 +7,7 @@
 #include "decode/record_plan.h"
 #include "decode/record_wide.h"
 #include "decode/values.h"
+#include "vpcflowd/wide.h"
 
 #define QUOTE_MAX 40                                    /* bytes of a bad value that a reason quotes */
 #define TAG_WRITTEN_MAX ((size_t)3 * RECORD_STRING_MAX) /* of a tag before it is decoded */
@@ -453,7 +454,7 @@ static inline enum record_result parse_line(const struct format *format, struct 
 }
 
 /* The same, all of it compiled for processors with AVX2. */
-RECORD_WIDE __attribute__((flatten)) static enum record_result
+WIDE __attribute__((flatten)) static enum record_result
 parse_line_wide(const struct format *format, struct slice line, struct record_memory *memory,
                 struct flow *flow, struct error *ret_why)
 {
@@ -487,6 +488,6 @@ enum record_result record_parse_next(const struct format *format, struct slice l
         flow->details = memory->details;
         return RECORD_FLOW;
     }
-    return record_wide_here() ? parse_line_wide(format, line, memory, flow, ret_why)
-                              : parse_line(format, line, memory, flow, ret_why);
+    return wide_here() ? parse_line_wide(format, line, memory, flow, ret_why)
+                       : parse_line(format, line, memory, flow, ret_why);
 }

@@ -1,6 +1,6 @@
 #include "decode/record_plan.h"
 
-#include "decode/record_wide.h"
+#include "vpcflowd/wide.h"
 
 static bool is_of_flow(uint8_t field)
 {
@@ -68,7 +68,7 @@ void record_begin(struct record_memory *m, const struct format *format)
 {
     m->format = format;
     m->flow = NULL;
-    m->wide = record_wide_here();
+    m->wide = wide_here();
     if (m->count == format->count && memcmp(m->field, format->field, format->count) == 0)
         return;
     m->count = format->count;

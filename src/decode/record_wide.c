@@ -2,7 +2,7 @@
 
 #if defined(__x86_64__)
 
-#include "decode/wide.h"
+#include "decode/values_wide.h"
 
 #define HEAD_MAX 64
 #define MIDDLE 64 /* room for what stands before it */
@@ -14,7 +14,8 @@ struct middle {
 
 WIDE static inline bool same_head(const char *head, uint32_t len, const char *line)
 {
-    uint64_t same = wide_equal(wide_load(line), wide_load(line + 32), wide_load(head), wide_load(head + 32));
+    uint64_t same =
+        wide_equal(wide_load32(line), wide_load32(line + 32), wide_load32(head), wide_load32(head + 32));
 
     return (~same << (HEAD_MAX - len)) == 0;
 }
@@ -35,7 +36,7 @@ WIDE static inline __attribute__((always_inline)) bool split_middle(const char *
                                                                     struct middle *ret)
 {
     __m256i blank = _mm256_set1_epi8(' ');
-    uint64_t ends = wide_equal(wide_load(base), wide_load(base + 32), blank, blank) >> from << from;
+    uint64_t ends = wide_equal(wide_load32(base), wide_load32(base + 32), blank, blank) >> from << from;
     bool good = _mm_popcnt_u64(ends) == 6;
 
     ret->srcaddr = next_word(&from, &ends);

@@ -11,25 +11,7 @@
 
 #include "vpcflowd/record.h"
 
-/* Compiled for such processors. */
-#if defined(__x86_64__)
-#define RECORD_WIDE __attribute__((target("avx2,bmi,bmi2,popcnt")))
-#else
-#define RECORD_WIDE
-#endif
-
 #define RECORD_WIDE_MIN 96 /* bytes of a line that can be looked at */
-
-/* Does this processor have what it takes? */
-static inline bool record_wide_here(void)
-{
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-#else
-    return false;
-#endif
-}
 
 /* Both fill all members of the groups' fields, present and times_in_ms. False: the line is for another
  * parser, and these members are undefined. `line` is trimmed and has RECORD_WIDE_MIN bytes; the flow has the

@@ -3,7 +3,7 @@
 #if defined(__x86_64__)
 
 #include "decode/record_plan.h"
-#include "decode/wide.h"
+#include "decode/values_wide.h"
 
 /* The line being read. */
 struct reading {
@@ -22,8 +22,8 @@ struct reading {
 WIDE_INLINE bool same_short_run(const struct reading *r, size_t at, const char *run, size_t len)
 {
     size_t from = at + 32 <= r->len ? at : r->len - 32, skip = at - from;
-    uint32_t equal =
-        (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(wide_load(r->line + from), wide_load(run - skip)));
+    uint32_t equal = (uint32_t)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(wide_load32(r->line + from), wide_load32(run - skip)));
 
     return _bzhi_u32(~equal >> skip, (uint32_t)len) == 0;
 }
@@ -38,15 +38,15 @@ WIDE_INLINE bool same_run(const struct reading *r, size_t at, const char *run, s
         return false;
     if (len < 32)
         return same_short_run(r, at, run, len);
-    other = _mm256_xor_si256(wide_load(last), wide_load(run + len - 32));
+    other = _mm256_xor_si256(wide_load32(last), wide_load32(run + len - 32));
     for (; p < last; p += 32, run += 32)
-        other = _mm256_or_si256(other, _mm256_xor_si256(wide_load(p), wide_load(run)));
+        other = _mm256_or_si256(other, _mm256_xor_si256(wide_load32(p), wide_load32(run)));
     return _mm256_testz_si256(other, other) != 0;
 }
 
 WIDE_INLINE uint64_t blanks_in(struct reading *r, const char *p)
 {
-    __m256i a = wide_load(p), b = wide_load(p + 32), blank = _mm256_set1_epi8(' ');
+    __m256i a = wide_load32(p), b = wide_load32(p + 32), blank = _mm256_set1_epi8(' ');
 
     r->least = _mm256_min_epi8(r->least, _mm256_min_epi8(a, b));
     r->most = _mm256_max_epi8(r->most, _mm256_max_epi8(a, b));

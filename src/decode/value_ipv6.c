@@ -4,14 +4,8 @@
  * Where the groups end is known from a mask of the colons. An address is looked at from its end: bit 63
  * stands for its last byte, so 64 is where its last group ends, and that is where a search for a colon ends
  * that is not there. With AVX2 all groups are converted at once, elsewhere one by one. */
-#include "decode/record_wide.h"
 #include "decode/values.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-#define WIDE RECORD_WIDE
+#include "vpcflowd/wide.h"
 
 /* Where the groups are. A `::` is an empty group, be it at the beginning, in the middle or at the end. */
 struct layout {
@@ -96,17 +90,12 @@ bool value_ipv6_portable(struct slice text, uint8_t ret[16])
 
 #if defined(__x86_64__)
 
-WIDE static inline __m256i load32(const void *p)
-{
-    return _mm256_loadu_si256(p);
-}
-
 WIDE static inline uint64_t colons_before_wide(const char *end)
 {
     __m256i colon = _mm256_set1_epi8(':');
     __m128i first = _mm_loadl_epi64((const __m128i *)(const void *)(end - 40));
     uint64_t low = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(first, _mm256_castsi256_si128(colon)));
-    uint64_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(load32(end - 32), colon));
+    uint64_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(wide_load32(end - 32), colon));
 
     return high << 32 | low << 24;
 }
@@ -160,11 +149,11 @@ WIDE static inline bool convert(__m256i v, __m256i foreign_bytes, __m128i *ret)
     static const uint8_t by_low[32] = {1, 3, 3, 3, 3, 3, 3, 1, 1, 1, 0, 0, 0, 0, 0, 0,
                                        1, 3, 3, 3, 3, 3, 3, 1, 1, 1, 0, 0, 0, 0, 0, 0};
     __m256i half = _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
-    __m256i kind = _mm256_and_si256(_mm256_shuffle_epi8(load32(by_high), half),
-                                    _mm256_shuffle_epi8(load32(by_low), v)); /* none above 0x7f */
+    __m256i kind = _mm256_and_si256(_mm256_shuffle_epi8(wide_load32(by_high), half),
+                                    _mm256_shuffle_epi8(wide_load32(by_low), v)); /* none above 0x7f */
     __m256i bad = _mm256_andnot_si256(foreign_bytes, _mm256_cmpeq_epi8(kind, _mm256_setzero_si256()));
 
-    v = _mm256_andnot_si256(foreign_bytes, _mm256_add_epi8(v, _mm256_shuffle_epi8(load32(less), half)));
+    v = _mm256_andnot_si256(foreign_bytes, _mm256_add_epi8(v, _mm256_shuffle_epi8(wide_load32(less), half)));
     /* Two digits a byte. */
     v = _mm256_maddubs_epi16(v, _mm256_set1_epi16(1 << 8 | 16));
     *ret = _mm_packus_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
@@ -208,7 +197,7 @@ bool value_ipv6_wide(struct slice text, uint8_t ret[16])
 
 bool value_ipv6_fast(struct slice text, uint8_t ret[16])
 {
-    return record_wide_here() ? value_ipv6_wide(text, ret) : value_ipv6_portable(text, ret);
+    return wide_here() ? value_ipv6_wide(text, ret) : value_ipv6_portable(text, ret);
 }
 
 /* An address too near to the floor, with nothing before it. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode/record_wide.h"
 #include "decode/values.h"
+#include "vpcflowd/wide.h"
 
 #define ADDR_CHECK_MAX 64 /* bytes of a text */
 
@@ -53,8 +53,8 @@ static inline bool addr_check_fast(struct slice text, const struct flow_addr *ex
     addr_check_that(!is_fast || addr_check_same(&fast, expected));
     addr_check_that(value_ipv6_portable(text, portable.v6) == is_fast &&
                     (!is_fast || addr_check_same(&portable, expected)));
-    addr_check_that(!record_wide_here() || (value_ipv6_wide(text, wide.v6) == is_fast &&
-                                            (!is_fast || addr_check_same(&wide, expected))));
+    addr_check_that(!wide_here() || (value_ipv6_wide(text, wide.v6) == is_fast &&
+                                     (!is_fast || addr_check_same(&wide, expected))));
     return is_fast;
 }
 

@@ -1,30 +1,19 @@
-/* wide: the numbers, times and addresses of a flow-log line on processors with AVX2, several at once.
+/* values_wide: the numbers, times and addresses of a flow-log line on processors with AVX2, several at once.
  *
  * Words are given as places in bytes from `base`. Each function says what it reads round them; it is the
  * caller's to know that it may.
  */
-#ifndef DECODE_WIDE_H
-#define DECODE_WIDE_H
-
-#include "decode/record_wide.h"
-
-#if defined(__x86_64__)
-
-#include <immintrin.h>
+#ifndef DECODE_VALUES_WIDE_H
+#define DECODE_VALUES_WIDE_H
 
 #include "decode/values.h"
+#include "vpcflowd/wide.h"
 
-#define WIDE RECORD_WIDE
-#define WIDE_INLINE RECORD_WIDE static inline __attribute__((always_inline))
+#if defined(__x86_64__)
 
 struct wide_word {
     uint32_t from, end;
 };
-
-WIDE_INLINE __m256i wide_load(const char *p)
-{
-    return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
 
 /* Bit i is set where byte i of 64 answers. */
 WIDE_INLINE uint64_t wide_equal(__m256i a0, __m256i a1, __m256i b0, __m256i b1)
@@ -164,9 +153,9 @@ WIDE_INLINE bool wide_tail(const char *tail, struct flow *flow)
     static const char accept[] = " .......... .......... ACCEPT OK",
                       reject[] = " .......... .......... REJECT OK";
     const uint32_t fixed = 0xffc00801; /* all but the digits */
-    __m256i v = wide_load(tail);
-    uint32_t a = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, wide_load(accept)));
-    uint32_t r = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, wide_load(reject)));
+    __m256i v = wide_load32(tail);
+    uint32_t a = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, wide_load32(accept)));
+    uint32_t r = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, wide_load32(reject)));
     bool is_accept = (a & fixed) == fixed, is_reject = (r & fixed) == fixed;
     uint64_t start, end;
 

@@ -1,4 +1,4 @@
-#include "decode/wide.h"
+#include "decode/values_wide.h"
 
 #if defined(__x86_64__)
 
