@@ -100,8 +100,9 @@ static void make_blocks(struct plan *p, const struct layout *l, const uint16_t *
             return;
         windows = count > windows ? count : windows;
     }
-    for (unsigned b = 0; b < blocks; b++)
-        memcpy(&p->window[b * windows], window[b], windows * sizeof(window[b][0]));
+    for (unsigned b = 0, n = 0; b < blocks; b++)
+        for (unsigned i = 0; i < windows; i++)
+            p->window[n++] = window[b][i];
     p->blocks = (uint8_t)blocks;
     p->windows = (uint8_t)windows;
 }
@@ -168,15 +169,14 @@ WIDE static inline __m128i look(const struct plan_window *w, const unsigned char
 /* Three windows a block are enough for most flow logs. */
 WIDE static void write_blocks(const struct plan *p, const unsigned char *from, unsigned char *to)
 {
-    const struct plan_window *w = p->window, *end = w + p->blocks * p->windows;
+    const struct plan_window *w = p->window;
 
-    for (; w < end; to += PLAN_BLOCK) {
+    for (unsigned i = 0; i < p->blocks; i++, to += PLAN_BLOCK, w += p->windows) {
         __m128i block = _mm_or_si128(_mm_or_si128(look(w, from), look(w + 1, from)), look(w + 2, from));
 
         if (p->windows == PLAN_WINDOWS)
             block = _mm_or_si128(block, look(w + 3, from));
         _mm_storeu_si128((__m128i *)(void *)to, block);
-        w += p->windows;
     }
 }
 

@@ -4,6 +4,7 @@
 #include "export/registry.h"
 #include "flows.h"
 #include "vpcflowd/output.h"
+#include "vpcflowd/wide.h"
 
 #define BOTH 1 /* the [vpc] of flows_conf() whose collectors take both profiles */
 #define FLOWS 60
@@ -168,6 +169,35 @@ static void same_interface(struct flow *f, const struct flow *first)
                    field_table[i].size);
 }
 
+static unsigned plans_of_blocks, plans_of_moves;
+
+/* Records are put together from blocks where the processor can, and else from moves: both must be the same.
+ */
+static void blocks_are_as_moves(const struct plan *plan, const struct flow *flow)
+{
+    static unsigned char blocks[65536 + PLAN_BLOCK], moves[65536 + PLAN_BLOCK];
+    struct plan plain = *plan;
+    size_t length = plan_length(plan, flow);
+
+    if (length > 65536)
+        return;
+    plans_of_blocks += plan->blocks != 0;
+    plans_of_moves += plan->blocks == 0;
+    plain.blocks = 0;
+    plan_write(plan, flow, blocks);
+    plan_write(&plain, flow, moves);
+    assert_memory_equal(blocks, moves, length);
+}
+
+static void compare_plans(const struct template_registry *registry, const struct messages *ms,
+                          const struct flow *flow)
+{
+    for (uint32_t i = 0; i < ms->count; i++)
+        blocks_are_as_moves(
+            &((const struct template_impl *)registry_get(registry, ms->list[i].templates - 1)->impl)->plan,
+            flow);
+}
+
 /* Returns how many flows were encoded. */
 static unsigned run_kind(struct reference *r, struct template_registry *registry, struct output *o,
                          const struct conf *conf, const struct kind *k)
@@ -190,6 +220,7 @@ static unsigned run_kind(struct reference *r, struct template_registry *registry
     assert_int_equal(o->ops->finish(o, &ms, &err), 0);
     for (unsigned p = 0; p < FIELDS_PROFILES; p++)
         compare(r, registry, &ms, (enum conf_fields)p, flows, taken);
+    compare_plans(registry, &ms, &flows[0]);
     messages_free(&ms);
     return count;
 }
@@ -294,6 +325,13 @@ static void a_layout_that_no_flow_has_is_refused(void **state)
     assert_int_equal(err.kind, ERROR_INTERNAL);
 }
 
+/* Of all that the tests above have made. */
+static void plans_of_blocks_were_compared_with_moves(void **state)
+{
+    (void)state;
+    assert_int_not_equal(wide_here() ? plans_of_blocks : plans_of_moves, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +340,7 @@ int main(void)
         cmocka_unit_test(long_texts_in_long_messages_are_libfixbufs_byte_for_byte),
         cmocka_unit_test(small_messages_are_libfixbufs_byte_for_byte),
         cmocka_unit_test(a_record_of_all_fields_is_libfixbufs_byte_for_byte),
+        cmocka_unit_test(plans_of_blocks_were_compared_with_moves),
         cmocka_unit_test(a_layout_that_no_flow_has_is_refused),
     };
 
