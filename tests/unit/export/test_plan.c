@@ -189,7 +189,7 @@ static void blocks_are_as_moves(const struct plan *plan, const struct flow *flow
     assert_memory_equal(blocks, moves, length);
 }
 
-static void compare_plans(const struct template_registry *registry, const struct messages *ms,
+static void compare_plans(struct template_registry *registry, const struct messages *ms,
                           const struct flow *flow)
 {
     for (uint32_t i = 0; i < ms->count; i++)
