@@ -37,8 +37,9 @@ test('each source\'s records are in nfcapd, every one of them once', collected, 
   useServices(t, { s3: fakeS3(objects) });
 
   const collector = await startNfcapd(t);
+  // A burst that nfcapd can take when it has to wait for its turn.
   const daemon = await startVpcflowd(t, {
-    conf: `[listener]\naddress = 127.0.0.1:0\n\n[collector "nfcapd"]\ntransport = udp\n` +
+    conf: `[listener]\naddress = 127.0.0.1:0\n\n[collector "nfcapd"]\ntransport = udp\nburst = 8\n` +
       `address = 127.0.0.1:${collector.port}\n\n[vpc "default"]\nexporter_ip = 127.0.0.8\n`,
   });
   useDaemon(t, daemon);
