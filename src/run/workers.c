@@ -12,8 +12,9 @@
 #define SEGMENTS_ON_STACK 64
 
 /* Under load, payloads are given back several at a time: waking the I/O thread, which sends and answers,
- * costs as much as some hundred records. Nobody waits for it when there is nothing else to do. */
+ * costs as much as some hundred records. Nobody waits for it when there is nothing else to do, or much. */
 #define HELD_BYTES_MAX (256u << 10) /* of messages */
+#define HELD_NEXT_MAX (128u << 10)  /* bytes of a payload that is run before what is held is given back */
 #define HELD_NS_MAX 500000
 
 struct queue {
@@ -175,15 +176,17 @@ static void give_back(struct workers *w, struct held *h)
         eventfd_write(w->wake_fd, 1);
 }
 
-/* The next job. NULL: the end; or, where it is not to wait for one, that there is none now. */
-static struct job *next_job(struct workers *w, bool wait)
+/* The next job. NULL: the end; or, if jobs are held, that they are to be given back first: there is no other
+ * one now, or one that may take long. */
+static struct job *next_job(struct workers *w, const struct held *held)
 {
     struct job *job = NULL;
 
     pthread_mutex_lock(&w->waiting.lock);
-    while (wait && w->waiting.first == NULL && !w->stopping)
+    while (held->first == NULL && w->waiting.first == NULL && !w->stopping)
         pthread_cond_wait(&w->work, &w->waiting.lock);
-    if (w->waiting.first != NULL && !w->stopping)
+    if (w->waiting.first != NULL && !w->stopping &&
+        (held->first == NULL || evbuffer_get_length(w->waiting.first->payload) <= HELD_NEXT_MAX))
         job = queue_take(&w->waiting);
     pthread_mutex_unlock(&w->waiting.lock);
     return job;
@@ -195,7 +198,7 @@ static void *worker_main(void *arg)
     struct held *held = &worker->held;
 
     for (;;) {
-        struct job *job = next_job(worker->all, held->first == NULL);
+        struct job *job = next_job(worker->all, held);
 
         if (job != NULL) {
             run_job(worker->pipeline, job);
