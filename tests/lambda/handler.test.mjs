@@ -107,7 +107,7 @@ test('without a reply throws 500 ms before the invocation would end, and closes 
   const daemon = await startDaemon(t, () => undefined);
   useDaemon(t, daemon);
   const begin = Date.now();
-  await assert.rejects(handler(event, contextWith(1500)), /no reply from vpcflowd at [0-9.:]+ within 1000 ms/);
+  await assert.rejects(handler(event, contextWith(1500)), /no reply from vpcflowd at [0-9.:]+ within (1000|99\d) ms/);
   const took = Date.now() - begin;
   assert.ok(took >= 990 && took < 1450, `took ${took} ms`);
   await Promise.all([...daemon.sockets].map((socket) => new Promise((resolve) => socket.on('close', resolve))));
