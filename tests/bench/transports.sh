@@ -69,21 +69,23 @@ token_file = $work/token"
 
 # spool_away EACH RECORDS: the collector is away, so all goes to disk; then it comes, and all goes to it.
 spool_away() {
-    local each=$1 n=$2 before after i
+    local each=$1 n=$2 before after admin i
     next_port
     rm -rf "$work/spool-away"
     write_conf away 1 tcp "$free_port" '' '' "[spool]
 directory = $work/spool-away
 limit = 4G
 [admin]
-address = 127.0.0.1:$((free_port + 10000))"
+address = 127.0.0.1:0"
     start_daemon away
+    wait_for "$work/away.log" 'admin on'
+    admin=$(sed -n 's/.*admin on [^ ]*:\([0-9]*\).*/\1/p' "$work/away.log" | head -n 1)
     load_row 'TCP, collector away: to the spool' "$n" "$each" "$port" 1 "$daemon_pid" 0 -c # all that is spooled is counted
     before=$("$bench" cpu "$daemon_pid")
     local begin=$EPOCHREALTIME
     start_sink away tcp "$free_port"
     for ((i = 0; i < 600; i++)); do
-        if [ "$(spooled $((free_port + 10000)))" = 0 ]; then break; fi
+        if [ "$(spooled "$admin")" = 0 ]; then break; fi
         sleep 0.05
     done
     if [ "$i" = 600 ]; then die "the spool was not delivered within 30 s"; fi
